@@ -1,0 +1,87 @@
+"""Reading the data and describing it: `source_data`, `raw_data`, `data_profile`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from mt_assets import trainer
+from mt_assets.assets import metadata as show
+from mt_assets.assets.phase import AssetFace, Made, PhaseRun, phase
+from mt_assets.spec import TrainingSpec
+
+if TYPE_CHECKING:
+    from mt_assets.trainer.data.profile import DataProfile
+    from mt_assets.trainer.data.table import Table
+
+DATA_VERSION_TAG = "dagster/data_version"
+"""Tag by which Dagster knows the data version of an observation; stable, but without a public name."""
+
+SCHEMA = "data_schema"
+"""Name under which the store keeps the schema that was inferred first."""
+
+
+def build_data_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition | dg.SourceAsset]:
+    source_key = dg.AssetKey([spec.name, "source_data"])
+
+    @dg.observable_source_asset(
+        key=source_key,
+        group_name=spec.name,
+        description="The data where it lies. Its data version is a digest of its content, not its time.",
+    )
+    def source_data() -> dg.DataVersion:
+        return dg.DataVersion(trainer.fingerprint(spec.train_data_path))
+
+    @phase(
+        spec,
+        {"raw_data": AssetFace("The table as it was read, typed and kept.", frozenset({"arrow", "pandera"}))},
+        checks={"schema": True, "target_present": True},
+        upstream=[source_key],
+    )
+    def raw_data(run: PhaseRun) -> Made:
+        version = trainer.fingerprint(spec.train_data_path)
+        run.context.log_event(dg.AssetObservation(source_key, tags={DATA_VERSION_TAG: version}))
+        table = trainer.Table.of(trainer.read_table(spec.train_data_path))
+        schema = trainer.read_schema(spec.data_schema) if spec.data_schema else run.store.kept(SCHEMA)
+        expected = schema or trainer.infer_schema(table)
+        checks = [trainer.check_target(table, spec), trainer.check_schema(table, expected)]
+        if schema is None and all(check.passed for check in checks):
+            run.store.keep(SCHEMA, expected)
+        return Made(
+            table,
+            metadata={
+                "dagster/row_count": len(table),
+                "dagster/column_schema": show.column_schema(table),
+                "columns": len(table.columns),
+                "source_version": version,
+                "preview": show.preview(table.take(table.positions[: show.PREVIEW_ROWS]).frame()),
+            },
+            checks=checks,
+        )
+
+    @phase(
+        spec,
+        {
+            "data_profile": AssetFace(
+                "What each column is and is used as, and how good the data is.", frozenset({"pandas"})
+            )
+        },
+    )
+    def data_profile(run: PhaseRun, raw_data: Table) -> Made:
+        profile: DataProfile = trainer.profile_data(raw_data, spec)
+        return Made(
+            profile,
+            metadata={
+                "quality_score": profile.quality.score,
+                "features": len(profile.features),
+                "columns": show.table([column.model_dump(exclude={"examples"}) for column in profile.columns]),
+                "quality": show.table(
+                    [{"part": part, "score": score} for part, score in profile.quality.parts.items()]
+                ),
+                "warnings": show.lines(profile.warnings),
+            },
+        )
+
+    return [source_data, raw_data, data_profile]

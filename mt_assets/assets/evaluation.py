@@ -1,0 +1,86 @@
+"""How good it is, and on what it stands: `test_metrics`, `feature_importance`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from mt_assets import trainer
+from mt_assets.assets import metadata as show
+from mt_assets.assets.phase import AssetFace, Made, PhaseRun, phase
+from mt_assets.spec import TrainingSpec
+
+if TYPE_CHECKING:
+    from mt_assets.trainer.data.profile import DataProfile
+    from mt_assets.trainer.data.splits import Splits
+    from mt_assets.trainer.data.table import Table
+    from mt_assets.trainer.model import TrainedModel
+    from mt_assets.trainer.planning.plan import TrainingPlan
+    from mt_assets.trainer.search.result import StudyResult
+
+
+def build_evaluation_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
+    @phase(
+        spec,
+        {
+            "test_metrics": AssetFace(
+                "Every metric on the untouched test rows, with the baseline's beside it.", frozenset({"scikitlearn"})
+            )
+        },
+        checks={"beats_baseline": False, "cv_test_gap": False},
+    )
+    def test_metrics(
+        run: PhaseRun,
+        test: Table,
+        data_profile: DataProfile,
+        folds: Splits,
+        training_plan: TrainingPlan,
+        optuna_study: StudyResult,
+        trained_model: TrainedModel,
+    ) -> Made:
+        out_of_fold = trainer.fold_predictions(optuna_study, run.store.store.folder, folds)
+        evaluation = trainer.evaluate(
+            plan=training_plan,
+            trained=trained_model,
+            table=test,
+            profile=data_profile,
+            splits=folds,
+            cross_validation=out_of_fold,
+        )
+        return Made(
+            evaluation,
+            metadata={
+                **show.numbers(evaluation.test, "test."),
+                **show.numbers(evaluation.cross_validation, "cv."),
+                "comparison": show.table(evaluation.table()),
+                **show.plots(evaluation.small_plots()),
+            },
+            checks=[
+                trainer.check_beats_baseline(evaluation),
+                trainer.check_cv_test_gap(evaluation),
+            ],
+        )
+
+    @phase(
+        spec,
+        {"feature_importance": AssetFace("What the model's predictions depend on, by your own columns.", frozenset())},
+    )
+    def feature_importance(
+        run: PhaseRun,
+        test: Table,
+        data_profile: DataProfile,
+        folds: Splits,
+        training_plan: TrainingPlan,
+        trained_model: TrainedModel,
+    ) -> Made:
+        importance = trainer.explain(
+            plan=training_plan, trained=trained_model, table=test, profile=data_profile, splits=folds
+        )
+        return Made(
+            importance,
+            metadata={"importance": show.table(importance.table()), **show.plots(importance.small_plots())},
+        )
+
+    return [test_metrics, feature_importance]

@@ -1,0 +1,166 @@
+"""One phase of training as assets: the one place where the graph meets the store.
+
+A phase is a function from the run and its inputs to what it made. Around it stands here what all phases share: names,
+group, kinds and code version; reading and storing; the verdicts of checks; what is written down when it fails.
+"""
+
+import inspect
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import dagster as dg
+
+from mt_assets.assets.code_versions import code_version
+from mt_assets.assets.verdicts import CHECKS, check_results, stop_if_blocked
+from mt_assets.resources.model_runs import ModelRuns
+from mt_assets.resources.tracking import MlflowTracking
+from mt_assets.spec import TrainingSpec
+from mt_assets.trainer.checks import Check
+from mt_assets.trainer.recovery.failures import failure_report
+from mt_assets.trainer.store.model_store import AssetVersion, RunStore
+from mt_assets.trainer.store.record import Storable
+
+OWNERS = ["team:ml"]
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a phase hands to the graph: a value to store, what people see on it, and verdicts."""
+
+    value: Storable
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    checks: Sequence[Check] = ()
+
+
+class PhaseRun:
+    """What a phase may use besides its inputs."""
+
+    def __init__(self, context: dg.AssetExecutionContext, spec: TrainingSpec, runs: ModelRuns) -> None:
+        self.context = context
+        self.spec = spec
+        self.runs = runs
+        self.run_id = context.run.run_id
+
+    @property
+    def tracking(self) -> MlflowTracking:
+        return self.context.resources.tracking
+
+    @property
+    def log(self) -> dg.DagsterLogManager:
+        return self.context.log
+
+    @cached_property
+    def store(self) -> RunStore:
+        return self.runs.session(self.spec.name)
+
+
+@dataclass(frozen=True)
+class AssetFace:
+    """What people see of an asset before it is materialized."""
+
+    description: str
+    kinds: frozenset[str]
+
+
+def phase(
+    spec: TrainingSpec,
+    outputs: Mapping[str, AssetFace],
+    *,
+    checks: Mapping[str, bool] | None = None,
+    upstream: Sequence[dg.AssetKey] = (),
+    speaks_last: bool = False,
+) -> Callable[[Callable[..., Made | Mapping[str, Made]]], dg.AssetsDefinition]:
+    """Turn a function into the assets of one phase.
+
+    Parameters
+    ----------
+    spec : TrainingSpec
+    outputs : mapping
+        The assets that the phase makes. A phase of several returns `{name: Made}`, a phase of one returns `Made`.
+    checks : mapping, optional
+        Name of each check that the phase reports, and whether it blocks. They belong to the last of the outputs.
+    upstream : sequence of AssetKey
+        Assets that the phase depends on without reading their value from the store.
+    speaks_last : bool
+        A failed blocking check fails the run only after the asset was materialized. Otherwise it stops the phase, and
+        there is no materialization that could trigger anything.
+    """
+    blocking = dict(checks or {})
+    last = list(outputs)[-1]
+
+    def decorate(function: Callable[..., Made | Mapping[str, Made]]) -> dg.AssetsDefinition:
+        inputs = [name for name in inspect.signature(function).parameters if name != "run"]
+        code = code_version(function.__module__)
+
+        @dg.multi_asset(
+            name=f"{spec.name}__{function.__name__}",
+            group_name=spec.name,
+            ins={name: dg.AssetIn(key=dg.AssetKey([spec.name, name]), dagster_type=dg.Any) for name in inputs},
+            deps=list(upstream),
+            outs={
+                name: dg.AssetOut(
+                    key=dg.AssetKey([spec.name, name]),
+                    description=face.description,
+                    kinds=set(face.kinds),
+                    owners=OWNERS,
+                    code_version=code,
+                    io_manager_key="store",
+                    dagster_type=dg.Any,
+                )
+                for name, face in outputs.items()
+            },
+            check_specs=[
+                dg.AssetCheckSpec(name, asset=dg.AssetKey([spec.name, last]), blocking=stops, description=CHECKS[name])
+                for name, stops in blocking.items()
+            ],
+            required_resource_keys={"model_runs", "tracking"},
+        )
+        def compute(context: dg.AssetExecutionContext, **values: Any) -> Iterator[dg.Output | dg.AssetCheckResult]:
+            run = PhaseRun(context, spec, context.resources.model_runs)
+            started = time.monotonic()
+            run.runs.narrator.began(function.__name__)
+            with failure_recorded(run, function.__name__):
+                made = function(run, **values)
+                parts = {last: made} if isinstance(made, Made) else dict(made)
+                verdicts = [check for part in parts.values() for check in part.checks]
+                if not speaks_last:
+                    yield from check_results(spec, last, verdicts, blocking)
+                    stop_if_blocked(verdicts, blocking)
+                seconds = time.monotonic() - started
+                for name, part in parts.items():
+                    version = run.store.stage(name, part.value, phase=function.__name__, inputs=inputs, seconds=seconds)
+                    yield _output(name, version, part)
+            if speaks_last:
+                yield from check_results(spec, last, verdicts, blocking)
+
+        return compute
+
+    return decorate
+
+
+def _output(name: str, version: AssetVersion, part: Made) -> dg.Output[AssetVersion]:
+    return dg.Output(
+        version,
+        output_name=name,
+        metadata={"seconds": version.seconds, **part.metadata},
+        data_version=dg.DataVersion(version.address),
+    )
+
+
+@contextmanager
+def failure_recorded(run: PhaseRun, phase_name: str) -> Iterator[None]:
+    """Write down what stops a phase before Dagster hears of it, so that no crash of anything else can lose it."""
+    try:
+        yield
+    except Exception as error:
+        report = failure_report(error, phase=phase_name)
+        path = run.store.store.record_failure(run.run_id, report.model_dump())
+        raise dg.Failure(
+            description="\n".join([report.message, *report.suggestions]),
+            metadata={"failure": dg.MetadataValue.json(report.model_dump()), "report": dg.MetadataValue.path(path)},
+            allow_retries=False,
+        ) from error

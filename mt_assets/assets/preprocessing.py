@@ -1,0 +1,43 @@
+"""Features fitted on `train` alone, to inspect and to reuse: `preprocessor`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from mt_assets import trainer
+from mt_assets.assets import metadata as show
+from mt_assets.assets.phase import AssetFace, Made, PhaseRun, phase
+from mt_assets.spec import TrainingSpec
+
+if TYPE_CHECKING:
+    from mt_assets.trainer.data.profile import DataProfile
+    from mt_assets.trainer.data.splits import Splits
+    from mt_assets.trainer.data.table import Table
+    from mt_assets.trainer.planning.plan import TrainingPlan
+
+
+def build_preprocessing_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
+    @phase(
+        spec,
+        {
+            "preprocessor": AssetFace(
+                "Columns into features, fitted on `train` alone. Every candidate gets an unfitted clone of it.",
+                frozenset({"scikitlearn"}),
+            )
+        },
+        checks={"fit_on_train_only": True},
+    )
+    def preprocessor(
+        run: PhaseRun, train: Table, data_profile: DataProfile, folds: Splits, training_plan: TrainingPlan
+    ) -> Made:
+        fitted = trainer.fit_preprocessor(training_plan, train, folds, data_profile)
+        return Made(
+            fitted,
+            metadata={"features": len(fitted.feature_names), "by_column": show.table(fitted.table())},
+            checks=[trainer.check_fit_rows(folds, preprocessor=fitted)],
+        )
+
+    return [preprocessor]

@@ -1,0 +1,62 @@
+"""Champion or challenger: `promotion_decision`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from mt_assets import trainer
+from mt_assets.assets import metadata as show
+from mt_assets.assets.phase import AssetFace, Made, PhaseRun, phase
+from mt_assets.spec import TrainingSpec
+
+if TYPE_CHECKING:
+    from mt_assets.trainer.data.profile import DataProfile
+    from mt_assets.trainer.data.splits import Splits
+    from mt_assets.trainer.data.table import Table
+    from mt_assets.trainer.evaluation.evaluate import Evaluation
+    from mt_assets.trainer.model import TrainedModel
+    from mt_assets.trainer.planning.plan import TrainingPlan
+
+
+def build_promotion_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
+    @phase(
+        spec,
+        {
+            "promotion_decision": AssetFace(
+                "Whether the new model takes over from the champion, decided on the same test rows.", frozenset()
+            )
+        },
+    )
+    def promotion_decision(
+        run: PhaseRun,
+        test: Table,
+        data_profile: DataProfile,
+        folds: Splits,
+        training_plan: TrainingPlan,
+        trained_model: TrainedModel,
+        test_metrics: Evaluation,
+    ) -> Made:
+        decision = trainer.judge(
+            spec,
+            run.store,
+            plan=training_plan,
+            profile=data_profile,
+            splits=folds,
+            test=test,
+            trained=trained_model,
+            evaluation=test_metrics,
+        )
+        return Made(
+            decision,
+            metadata={
+                "verdict": decision.verdict,
+                "version": decision.challenger_version,
+                "reason": decision.reason,
+                "gates": show.table([gate.model_dump() for gate in decision.gates]),
+            },
+        )
+
+    return [promotion_decision]

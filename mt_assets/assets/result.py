@@ -1,0 +1,79 @@
+"""What other programs read: `training_result`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from mt_assets import trainer
+from mt_assets.assets import metadata as show
+from mt_assets.assets.phase import AssetFace, Made, PhaseRun, phase
+from mt_assets.spec import TrainingSpec
+
+if TYPE_CHECKING:
+    from mt_assets.trainer.data.profile import DataProfile
+    from mt_assets.trainer.data.table import Table
+    from mt_assets.trainer.evaluation.evaluate import Evaluation
+    from mt_assets.trainer.evaluation.importance import FeatureImportance
+    from mt_assets.trainer.model import TrainedModel
+    from mt_assets.trainer.planning.plan import TrainingPlan
+    from mt_assets.trainer.promotion import PromotionDecision
+    from mt_assets.trainer.reporting.tracked import ExperimentRun, RegisteredVersion
+    from mt_assets.trainer.search.result import BestParams, StudyResult
+
+
+def build_result_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
+    @phase(
+        spec,
+        {
+            "training_result": AssetFace(
+                "The outcome as one JSON file, and the last word of the gates.", frozenset({"json"})
+            )
+        },
+        checks={"quality_gates": True},
+        speaks_last=True,
+    )
+    def training_result(
+        run: PhaseRun,
+        raw_data: Table,
+        data_profile: DataProfile,
+        training_plan: TrainingPlan,
+        optuna_study: StudyResult,
+        best_params: BestParams,
+        trained_model: TrainedModel,
+        test_metrics: Evaluation,
+        feature_importance: FeatureImportance,
+        promotion_decision: PromotionDecision,
+        experiment_run: ExperimentRun,
+        registered_model: RegisteredVersion,
+    ) -> Made:
+        result = trainer.successful_result(
+            spec,
+            run.store.training(promotion_decision.challenger_version),
+            table=raw_data,
+            profile=data_profile,
+            plan=training_plan,
+            study=optuna_study,
+            best=best_params,
+            trained=trained_model,
+            evaluation=test_metrics,
+            importance=feature_importance,
+            promotion=promotion_decision,
+            recorded=experiment_run,
+        )
+        return Made(
+            result,
+            metadata={
+                **show.numbers({f"test.{name}": value for name, value in result.metrics.test.items()}),
+                "training_time": result.metadata.training_time,
+                "promotion": promotion_decision.reason,
+                "where_the_time_went": show.pairs(result.budget.phases, "phase", "seconds"),
+                "model": dg.MetadataValue.path(result.model_path or ""),
+                "artifacts": show.table([{"file": path} for path in result.artifacts]),
+            },
+            checks=[trainer.check_quality_gates(promotion_decision)],
+        )
+
+    return [training_result]

@@ -1,0 +1,81 @@
+"""Searching and choosing: `optuna_study`, `best_params`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from mt_assets import trainer
+from mt_assets.assets import metadata as show
+from mt_assets.assets.phase import AssetFace, Made, PhaseRun, phase
+from mt_assets.resources.study_storage import study_storage_url
+from mt_assets.spec import TrainingSpec
+
+if TYPE_CHECKING:
+    from mt_assets.trainer.data.profile import DataProfile
+    from mt_assets.trainer.data.splits import Splits
+    from mt_assets.trainer.data.table import Table
+    from mt_assets.trainer.features.preprocessor import FittedPreprocessor
+    from mt_assets.trainer.planning.plan import TrainingPlan
+    from mt_assets.trainer.search.result import BestParams, StudyResult
+
+
+def build_search_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
+    @phase(
+        spec,
+        {
+            "optuna_study": AssetFace(
+                "Every candidate that was tried, on the shared folds. A killed study goes on where it stopped.",
+                frozenset({"optuna"}),
+            )
+        },
+        checks={"fit_on_train_only": True},
+    )
+    def optuna_study(
+        run: PhaseRun,
+        raw_data: Table,
+        data_profile: DataProfile,
+        folds: Splits,
+        training_plan: TrainingPlan,
+        preprocessor: FittedPreprocessor,
+    ) -> Made:
+        study = trainer.run_search(
+            training_plan,
+            raw_data,
+            data_profile,
+            folds,
+            preprocessor.transformer,
+            folder=run.store.store.folder,
+            storage_url=study_storage_url(),
+            deadline=trainer.search_deadline(spec, started=run.runs.started),
+            progress=lambda state: run.runs.narrator.progress(run.log, state),
+        )
+        return Made(
+            study,
+            metadata={
+                **show.numbers({"best_score": study.best.score, "trials": len(study.trials)}),
+                "metric": study.metric,
+                "stopped_by": study.stopped_by,
+                "resumed_trials": study.resumed_trials,
+                "leaderboard": show.table(trainer.leaderboard(study)),
+                **show.plots(trainer.study_plots(study)),
+            },
+            checks=[trainer.check_fit_rows(folds, study=study)],
+        )
+
+    @phase(spec, {"best_params": AssetFace("The configuration to train, and why.", frozenset({"optuna"}))})
+    def best_params(run: PhaseRun, training_plan: TrainingPlan, optuna_study: StudyResult) -> Made:
+        best: BestParams = trainer.select_best(optuna_study, training_plan)
+        return Made(
+            best,
+            metadata={
+                "algorithm": best.algorithm,
+                "score": best.score,
+                "params": show.pairs(best.params, "parameter", "value"),
+                "reason": best.reason,
+            },
+        )
+
+    return [optuna_study, best_params]

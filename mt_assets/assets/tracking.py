@@ -1,0 +1,97 @@
+"""The tracker is told, after the fact: `experiment_run`, `registered_model`. Nothing else touches MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from mt_assets.assets.phase import AssetFace, Made, PhaseRun, phase
+from mt_assets.resources.recording import record_pending, record_training, register_training
+from mt_assets.spec import TrainingSpec
+from mt_assets.trainer.checks import Check
+
+if TYPE_CHECKING:
+    from mt_assets.trainer.data.profile import DataProfile
+    from mt_assets.trainer.data.splits import Splits
+    from mt_assets.trainer.data.table import Table
+    from mt_assets.trainer.evaluation.evaluate import Evaluation
+    from mt_assets.trainer.evaluation.importance import FeatureImportance
+    from mt_assets.trainer.model import TrainedModel
+    from mt_assets.trainer.planning.plan import TrainingPlan
+    from mt_assets.trainer.promotion import PromotionDecision
+    from mt_assets.trainer.reporting.tracked import ExperimentRun, RegisteredVersion
+    from mt_assets.trainer.search.result import BestParams, StudyResult
+
+
+def tracked(answer: ExperimentRun | RegisteredVersion) -> dict[str, Any]:
+    """What people see of the tracker's answer."""
+    shown = answer.model_dump(exclude={"url"}, exclude_none=True)
+    shown = {key: ", ".join(value) if isinstance(value, tuple) else value for key, value in shown.items()}
+    return shown | ({"link": dg.MetadataValue.url(answer.url)} if answer.url else {})
+
+
+def check_tracked(answer: ExperimentRun | RegisteredVersion) -> Check:
+    """`tracked`: the tracker has it, or was not asked to."""
+    done = "It was recorded." if answer.status in ("logged", "registered") else "Tracking is switched off."
+    return Check(
+        name="tracked",
+        passed=answer.status != "pending",
+        message=answer.reason or done,
+        evidence={"status": answer.status},
+    )
+
+
+def build_tracking_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
+    @phase(
+        spec,
+        {
+            "experiment_run": AssetFace(
+                "The MLflow run: parameters, metrics, data, decisions, files, model.", frozenset({"mlflow"})
+            )
+        },
+        checks={"tracked": False},
+    )
+    def experiment_run(
+        run: PhaseRun,
+        raw_data: Table,
+        data_profile: DataProfile,
+        folds: Splits,
+        training_plan: TrainingPlan,
+        optuna_study: StudyResult,
+        best_params: BestParams,
+        trained_model: TrainedModel,
+        test_metrics: Evaluation,
+        feature_importance: FeatureImportance,
+        promotion_decision: PromotionDecision,
+    ) -> Made:
+        store = run.store.store
+        record_pending(spec, store, run.tracking)
+        recorded = record_training(spec, store, run.tracking, run.store.training(promotion_decision.challenger_version))
+        return Made(recorded, metadata=tracked(recorded), checks=[check_tracked(recorded)])
+
+    @phase(
+        spec,
+        {"registered_model": AssetFace("The version in the MLflow registry, with its aliases.", frozenset({"mlflow"}))},
+        checks={"tracked": False},
+    )
+    def registered_model(
+        run: PhaseRun,
+        raw_data: Table,
+        data_profile: DataProfile,
+        folds: Splits,
+        training_plan: TrainingPlan,
+        optuna_study: StudyResult,
+        best_params: BestParams,
+        trained_model: TrainedModel,
+        test_metrics: Evaluation,
+        feature_importance: FeatureImportance,
+        promotion_decision: PromotionDecision,
+        experiment_run: ExperimentRun,
+    ) -> Made:
+        training = run.store.training(promotion_decision.challenger_version)
+        registered = register_training(spec, run.store.store, run.tracking, training, experiment_run)
+        return Made(registered, metadata=tracked(registered), checks=[check_tracked(registered)])
+
+    return [experiment_run, registered_model]

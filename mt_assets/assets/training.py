@@ -1,0 +1,61 @@
+"""The final fit on every row that is not a test row: `trained_model`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from mt_assets import trainer
+from mt_assets.assets import metadata as show
+from mt_assets.assets.phase import AssetFace, Made, PhaseRun, phase
+from mt_assets.spec import TrainingSpec
+
+if TYPE_CHECKING:
+    from mt_assets.trainer.data.profile import DataProfile
+    from mt_assets.trainer.data.splits import Splits
+    from mt_assets.trainer.data.table import Table
+    from mt_assets.trainer.features.preprocessor import FittedPreprocessor
+    from mt_assets.trainer.planning.plan import TrainingPlan
+    from mt_assets.trainer.search.result import BestParams
+
+
+def build_training_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
+    @phase(
+        spec,
+        {
+            "trained_model": AssetFace(
+                "One scikit-learn estimator from table to prediction, fitted on `train` and `validation`.",
+                frozenset({"scikitlearn"}),
+            )
+        },
+        checks={"fit_on_train_only": True, "artifact_loads_elsewhere": True},
+    )
+    def trained_model(
+        run: PhaseRun,
+        raw_data: Table,
+        data_profile: DataProfile,
+        folds: Splits,
+        training_plan: TrainingPlan,
+        preprocessor: FittedPreprocessor,
+        best_params: BestParams,
+    ) -> Made:
+        trained = trainer.train_final(
+            training_plan, best_params, raw_data, data_profile, folds, preprocessor.transformer
+        )
+        curve = trainer.learning_curve(
+            training_plan, best_params, raw_data, data_profile, folds, preprocessor.transformer
+        )
+        return Made(
+            trained,
+            metadata={
+                "algorithm": trained.algorithm,
+                "rows": len(folds.learning),
+                "size_mb": trained.size_mb,
+                "learning_curve": show.plot(trainer.learning_curve_plot(curve), "learning curve"),
+            },
+            checks=[trainer.check_fit_rows(folds, trained=trained), trainer.check_loads_elsewhere(trained)],
+        )
+
+    return [trained_model]

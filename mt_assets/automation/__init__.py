@@ -1,0 +1,1 @@
+"""When the graph runs: jobs, schedules and sensors."""

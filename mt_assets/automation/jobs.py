@@ -1,0 +1,39 @@
+"""Jobs: train from the beginning, and train again on data that has already been read."""
+
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from mt_assets.resources.model_runs import MODEL_TAG
+from mt_assets.spec import TrainingSpec
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+
+def training_job_name(spec_name: str) -> str:
+    return f"{spec_name}_training"
+
+
+def retraining_job_name(spec_name: str) -> str:
+    return f"{spec_name}_retraining"
+
+
+def build_jobs(spec: TrainingSpec) -> "list[UnresolvedAssetJobDefinition]":
+    """Build `<name>_training` (every asset) and `<name>_retraining` (what is downstream of `raw_data`)."""
+    everything = dg.AssetSelection.groups(spec.name)
+    read = dg.AssetSelection.assets(dg.AssetKey([spec.name, "raw_data"]))
+    return [
+        dg.define_asset_job(
+            training_job_name(spec.name),
+            selection=everything,
+            tags={MODEL_TAG: spec.name},
+            description=f"Read the data of {spec.name}, train on it, and judge the model.",
+        ),
+        dg.define_asset_job(
+            retraining_job_name(spec.name),
+            selection=everything - read,
+            tags={MODEL_TAG: spec.name},
+            description=f"Train {spec.name} again on the data that was last read.",
+        ),
+    ]

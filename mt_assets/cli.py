@@ -1,0 +1,112 @@
+"""The command line: `mt-assets`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from mt_assets.trainer.errors import TrainerError
+
+app = typer.Typer(
+    name="mt-assets",
+    help="Train models as Dagster assets: a short training spec in, a tested and registered model out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="Training spec, JSON or YAML.", show_default=False)]
+
+
+@app.command()
+def train(
+    spec: SpecPath,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the result here, as JSON.")] = None,
+) -> None:
+    """Train, test and register a model. Exit code 1: training failed; 2: bad spec or data; 3: a gate was missed."""
+    from mt_assets.console import narrated, show_result
+    from mt_assets.result import TrainingResult
+    from mt_assets.spec_reading import load_spec
+    from mt_assets.trainer.recovery.failures import failure_report
+    from mt_assets.training_run import train as run_training
+
+    try:
+        training_spec = load_spec(spec)
+    except TrainerError as error:
+        if output:
+            TrainingResult(success=False, error=failure_report(error, phase="spec")).write(output)
+        raise
+    with narrated(out, training_spec):
+        outcome = run_training(training_spec)
+    if output:
+        outcome.result.write(output)
+    if training_spec.options.verbosity > 0 or not outcome.result.success:
+        show_result(out, err, training_spec, outcome)
+    raise typer.Exit(outcome.exit_code)
+
+
+@app.command()
+def plan(spec: SpecPath) -> None:
+    """Show every decision with its reason; nothing is trained."""
+    from mt_assets.console import show_plan
+    from mt_assets.planning_only import plan_only
+    from mt_assets.spec_reading import load_spec
+
+    show_plan(out, plan_only(load_spec(spec)))
+
+
+@app.command()
+def init(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="CSV or Parquet file.", show_default=False)],
+    target: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column to predict.")] = None,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="By default specs/<name>.yaml.")] = None,
+) -> None:
+    """Write a first spec from a look at the data."""
+    from mt_assets.first_spec import draft_spec
+    from mt_assets.spec import slug
+
+    path = output or Path("specs") / f"{slug(data.name.split('.')[0])}.yaml"
+    if path.exists():
+        raise typer.BadParameter(f"{path} exists already; name another file with --output.")
+    text = draft_spec(data, target, path.parent)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    out.print(f"Wrote {path}. Next: mt-assets plan {path}, then mt-assets train {path}", markup=False)
+
+
+@app.command()
+def sync(spec: SpecPath) -> None:
+    """Tell the tracker what it missed while it was down; nothing is trained."""
+    from mt_assets.console import narrated, show_result
+    from mt_assets.spec_reading import load_spec
+    from mt_assets.training_run import tell_tracker
+
+    training_spec = load_spec(spec)
+    with narrated(out, training_spec):
+        outcome = tell_tracker(training_spec)
+    show_result(out, err, training_spec, outcome)
+    raise typer.Exit(outcome.exit_code)
+
+
+def main() -> None:
+    """Run the command line; what a person can mend is told in one paragraph, without a trace."""
+    try:
+        app()
+    except TrainerError as error:
+        err.print(f"[red]{type(error).__name__}[/red]", end=" ")
+        err.print(error.message, markup=False)
+        for suggestion in error.suggestions:
+            err.print(f"  - {suggestion}", markup=False)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        err.print("Interrupted. What was finished is kept; run the same command again to go on.")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

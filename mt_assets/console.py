@@ -1,0 +1,130 @@
+"""What the command line shows: live progress on a terminal, plain lines elsewhere, and the result."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Table as Grid
+
+from mt_assets.resources.narrator import Narrator, narrator, progress_line, score_and_time
+from mt_assets.spec import TrainingSpec
+from mt_assets.trainer.planning.plan import TrainingPlan
+
+if TYPE_CHECKING:
+    from mt_assets.trainer.search.result import SearchProgress
+    from mt_assets.training_run import Outcome
+
+PHASES = {
+    "raw_data": "Reading the data",
+    "data_profile": "Describing the columns",
+    "splits": "Drawing train, validation and test",
+    "training_plan": "Deciding",
+    "preprocessor": "Fitting the preprocessor",
+    "optuna_study": "Searching",
+    "best_params": "Choosing",
+    "trained_model": "Final fit",
+    "test_metrics": "Testing",
+    "feature_importance": "Explaining",
+    "promotion_decision": "Judging",
+    "experiment_run": "Logging the run",
+    "registered_model": "Registering the model",
+    "training_result": "Writing the result",
+}
+
+
+class ConsoleNarrator(Narrator):
+    """Tells a person at a terminal, by a bar, or a log file, by lines, how a run stands."""
+
+    def __init__(self, console: Console, bar: Progress | None) -> None:
+        super().__init__()
+        self._console = console
+        self._bar = bar
+        self._task = bar.add_task("Starting", total=None, note="") if bar else None
+
+    def began(self, phase: str) -> None:
+        text = PHASES.get(phase, phase)
+        if self._bar is not None and self._task is not None:
+            self._bar.reset(self._task, total=None, description=text, note="")
+        else:
+            self._console.print(f"{text} ...")
+
+    def waiting(self, log: dg.DagsterLogManager | None, message: str) -> None:
+        self._console.print(message, markup=False)
+
+    def progress(self, log: dg.DagsterLogManager, state: "SearchProgress") -> None:
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=state.done, total=state.total, note=score_and_time(state))
+        elif self.is_news(state):
+            self._console.print(f"  {progress_line(state)}", markup=False)
+
+
+@contextmanager
+def narrated(console: Console, spec: TrainingSpec) -> Iterator[None]:
+    """Tell how runs stand for the length of the context: a bar on a terminal, plain lines elsewhere."""
+    shown = console if spec.options.verbosity > 0 else Console(quiet=True)
+    with ExitStack() as stack:
+        bar = None
+        if shown.is_terminal:
+            columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+            bar = stack.enter_context(
+                Progress(*columns, TextColumn("{task.fields[note]}"), console=shown, transient=True)
+            )
+        token = narrator.set(ConsoleNarrator(shown, bar))
+        stack.callback(narrator.reset, token)
+        yield
+
+
+def show_plan(console: Console, plan: TrainingPlan) -> None:
+    """Show the decisions of a plan, one row each."""
+    grid = _grid("Decision", "Value", "Reason", "Change it with")
+    for row in plan.table():
+        grid.add_row(row["decision"], row["value"], row["reason"], row["override"])
+    console.print(grid)
+
+
+def show_result(out: Console, err: Console, spec: TrainingSpec, outcome: "Outcome") -> None:
+    """Show what a person wants to know at the end: the leaderboard, the metrics, and where to look."""
+    result = outcome.result
+    if not result.success and result.error:
+        err.print("[red]Training failed[/red]", end=" ")
+        err.print(f"in {result.error.phase}: {result.error.message}", markup=False)
+        for suggestion in result.error.suggestions:
+            err.print(f"  - {suggestion}", markup=False)
+        return
+    board = _grid("Algorithm", f"{result.metric} (cross-validated)", "Trials", "Seconds")
+    for row in result.leaderboard:
+        board.add_row(
+            row["algorithm"], _score(row["score"], row["score_std"]), str(row["trials"]), f"{row['seconds']:.1f}"
+        )
+    out.print(board)
+    metrics = _grid("Metric", "Test", "Baseline")
+    for name, value in result.metrics.test.items():
+        metrics.add_row(name, _number(value), _number(result.metrics.baseline.get(name)))
+    out.print(metrics)
+    for gate in result.gates:
+        out.print(f"Gate {gate['gate']}: {'passed' if gate['passed'] else 'MISSED'} ({gate['reason']})", markup=False)
+    for warning in result.warnings:
+        out.print(f"Note: {warning}", markup=False)
+    out.print(f"{result.promotion['reason']}", markup=False)
+    out.print(f"Model       {result.model_path}", markup=False)
+    if result.experiment.run_id:
+        out.print(f"MLflow run  {result.experiment.run_id} at {result.experiment.tracking_uri}", markup=False)
+    out.print("To look around: make dev (Dagster UI, MLflow, study dashboard)", markup=False)
+
+
+def _grid(*columns: str) -> Grid:
+    grid = Grid(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        grid.add_column(column, overflow="fold")
+    return grid
+
+
+def _score(score: float | None, deviation: float | None) -> str:
+    return _number(score) if deviation is None else f"{_number(score)} ± {_number(deviation)}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}" if abs(value) < 1000 else f"{value:,.1f}"

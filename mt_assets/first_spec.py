@@ -1,0 +1,85 @@
+"""A first spec from a look at the data: what `mt-assets init` writes."""
+
+import os
+from pathlib import Path
+
+import yaml
+
+from mt_assets import trainer
+from mt_assets.spec import slug
+from mt_assets.spec_reading import parse_spec
+from mt_assets.trainer.data.profile import DataProfile
+from mt_assets.trainer.data.table import Table
+from mt_assets.trainer.errors import DataError
+
+TARGET_NAMES = ("target", "label", "class", "y", "outcome", "response")
+"""Names that a column to predict usually has, likeliest first."""
+
+
+def draft_spec(data: Path, target: str | None, folder: Path) -> str:
+    """Return the text of a spec in YAML, with what was found as comments.
+
+    Parameters
+    ----------
+    data : Path
+        CSV or Parquet file.
+    target : str or None
+        Column to predict; None chooses a column with a usual name, else the last one.
+    folder : Path
+        Where the spec will lie; the path of the data is written relative to it.
+
+    Raises
+    ------
+    DataError
+        If the data cannot be read, or the column cannot be predicted.
+    """
+    table = Table.of(trainer.read_table(str(data.absolute())))
+    column, why = (target, "as you asked") if target is not None else _guess_target(table.columns)
+    name = slug(data.name.split(".")[0])
+    relative = Path(os.path.relpath(data.absolute(), folder.absolute())).as_posix()
+    asked = {"name": name, "trainDataPath": relative, "targetColumn": column}
+    spec = parse_spec(asked, base=folder.absolute(), default_name=name)
+    profile = trainer.profile_data(table, spec)
+    lines = [f"# {len(table):,} rows, {len(table.columns)} columns; data quality {profile.quality.score:.0f} of 100."]
+    lines += [f"# {_one_line(warning)}" for warning in profile.warnings]
+    lines += [
+        _entry("name", name),
+        _entry("trainDataPath", relative),
+        _entry("targetColumn", column) + f"  # {why}",
+        *(
+            f"# {decision.decision}: {decision.value} ({_one_line(decision.reason)})"
+            for decision in profile.target.decisions
+        ),
+        "",
+        "# What the columns are used as; change one by moving its line below `featureTypes:`",
+        "# featureTypes:",
+        *_column_lines(profile),
+        "",
+        "# Bounds that the model must keep to become the champion",
+        "# qualityGates:",
+        f"#   {'test.r2' if profile.target.task == 'regression' else 'test.roc_auc'}: '>=0.8'",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _guess_target(columns: tuple[str, ...]) -> tuple[str, str]:
+    if not columns:
+        raise DataError("The table has no columns.")
+    by_name = {column.lower(): column for column in reversed(columns)}
+    for usual in TARGET_NAMES:
+        if usual in by_name:
+            return by_name[usual], "its name says so; name another with --target"
+    return columns[-1], "the last column; name another with --target"
+
+
+def _column_lines(profile: DataProfile) -> list[str]:
+    shown = [column for column in profile.columns if column.role != "target"]
+    return [f"#   {_entry(column.name, column.role)}  # {_one_line(column.reason)}" for column in shown]
+
+
+def _entry(key: str, value: str) -> str:
+    return yaml.safe_dump({key: value}, allow_unicode=True, width=10_000).strip()
+
+
+def _one_line(text: str) -> str:
+    return " ".join(str(text).split())

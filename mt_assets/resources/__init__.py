@@ -1,0 +1,1 @@
+"""What the graph works with: the store of each model, the tracker."""

@@ -1,0 +1,396 @@
+"""The training spec: what a person may ask for.
+
+What belongs here: every section and key of the spec with its type, default and meaning; the docstrings below the keys
+are also the descriptions in the JSON Schema. What does not: types of single values (`spec_values`), rules that concern
+several keys (`spec_support`), reading and its error messages (`spec_reading`: `load_spec`, `parse_spec`).
+"""
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Strict, Tag
+from pydantic.alias_generators import to_camel
+
+from mt_assets.spec_values import (
+    Algorithms,
+    AutoOrShare,
+    AutoOrSwitch,
+    Columns,
+    Condition,
+    Count,
+    Cron,
+    DataPath,
+    Gate,
+    GateMetric,
+    Label,
+    MetricName,
+    ModelName,
+    Number,
+    Paths,
+    Positive,
+    Share,
+    Switch,
+    TestSize,
+    Text,
+    TimeZone,
+    ValidationSize,
+    Whole,
+    masked_uri,
+    no_duplicates,
+    refuse,
+    slug,
+)
+
+__all__ = [
+    "AssetSource",
+    "ExperimentTracking",
+    "Gate",
+    "HyperparameterSearch",
+    "Inputs",
+    "Objective",
+    "Options",
+    "Promotion",
+    "Retraining",
+    "SqlSource",
+    "TrainingSpec",
+    "ValidationStrategy",
+    "masked_uri",
+    "slug",
+    "spec_json_schema",
+]
+
+MINIMUM_TIME_BUDGET_S = 20.0
+"""Seconds below which no run can keep its budget.
+
+Imports, the load check in a fresh process and a first MLflow store together take about 10 s on two cores; as much again
+is the least in which a model can be searched, fitted and evaluated.
+"""
+
+
+class Section(BaseModel):
+    """A part of the spec: frozen, closed to unknown keys, camelCase in files, without secrets when printed."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+        field_title_generator=lambda name, _: name.replace("_", " ").capitalize(),
+    )
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            yield name, _masked(value)
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, str):
+        return masked_uri(value)
+    return tuple(map(_masked, value)) if isinstance(value, tuple) else value
+
+
+class SqlSource(Section):
+    """Rows that a database query gives."""
+
+    connection: Text
+    """SQLAlchemy address of the database; may carry a password, which is never shown."""
+    query: Text
+    """The SELECT statement whose rows are the table."""
+
+
+class AssetSource(Section):
+    """A table that another Dagster asset materializes."""
+
+    asset: Text
+    """Key of that asset, its parts joined by `/`."""
+
+
+def _source_kind(value: Any) -> str | None:
+    """The branch of a data source that a value means; named like JSON types and models, as in the JSON Schema."""
+    if isinstance(value, str):
+        return "string"
+    if isinstance(value, list | tuple):
+        return "array"
+    if isinstance(value, SqlSource) or (isinstance(value, dict) and {"connection", "query"} & value.keys()):
+        return "SqlSource"
+    return "AssetSource" if isinstance(value, AssetSource) or (isinstance(value, dict) and "asset" in value) else None
+
+
+_BY_SOURCE = Discriminator(_source_kind, custom_error_type="wrong_type", custom_error_message="not a data source")
+
+DataSource = Annotated[
+    Annotated[DataPath, Tag("string")]
+    | Annotated[Paths, Tag("array")]
+    | Annotated[SqlSource, Tag("SqlSource")]
+    | Annotated[AssetSource, Tag("AssetSource")],
+    _BY_SOURCE,
+]
+"""File, glob, folder or address; several of them; a database query; or another asset's table."""
+
+HandedOver = Annotated[Annotated[DataPath, Tag("string")] | Annotated[AssetSource, Tag("AssetSource")], _BY_SOURCE]
+
+
+class ValidationStrategy(Section):
+    """How candidates are validated."""
+
+    type: Literal[
+        "auto",
+        "stratified_kfold",
+        "kfold",
+        "repeated_stratified_kfold",
+        "repeated_kfold",
+        "time_series_split",
+        "group_kfold",
+        "stratified_group_kfold",
+        "leave_one_out",
+        "holdout",
+    ] = "auto"
+    """How the rows that are not test rows are split; `auto` decides from types, counts and class labels."""
+    folds: Annotated[Count, Field(ge=2)] = 5
+    """Number of folds of the strategies that have folds."""
+    shuffle: Switch = True
+    """Whether rows are dealt to folds at random instead of in their order."""
+    repeats: Count | None = None
+    """How often a `repeated_…` strategy draws its folds anew; by default a rule decides. Other strategies draw once."""
+    gap: Whole = 0
+    """Rows left out between training and validation rows of dated data."""
+
+
+class HyperparameterSearch(Section):
+    """How hard to search, and how."""
+
+    enabled: Switch = True
+    """Whether to search; otherwise each algorithm is tried once with its start configuration."""
+    n_trials: Count | None = None
+    """Number of trials; without it the scenario decides."""
+    timeout: Positive | None = None
+    """Seconds that the search may take."""
+    sampler: Literal["auto", "tpe", "random", "nsga2", "qmc", "grid", "cmaes", "gp"] = "auto"
+    """How the next trial is proposed."""
+    pruner: Literal["auto", "median", "hyperband", "successive_halving", "percentile", "wilcoxon", "none"] = "auto"
+    """How hopeless trials are ended early."""
+    objectives: Annotated[tuple[MetricName, ...], AfterValidator(no_duplicates)] = ()
+    """Metrics to search for together; several mean a Pareto search."""
+    search_space: dict[Text, dict[Text, Any]] = {}
+    """Ranges of hyperparameters for each algorithm, in place of the built-in ones."""
+    workers: Count = 1
+    """Processes that run trials side by side."""
+
+
+class Objective(Section):
+    """What counts as better."""
+
+    metric: MetricName | None = None
+    """What search and selection look at; by default `roc_auc`, `log_loss`, `rmse` or `mase`, as the task is."""
+    constraints: dict[MetricName, Condition] = {}
+    """Bounds that other metrics must keep, such as precision: ">=0.5"."""
+    threshold: AutoOrShare | None = None
+    """Probability from which a binary prediction is positive; `auto` tunes it to the metric."""
+
+
+class ExperimentTracking(Section):
+    """Where runs and models are recorded."""
+
+    enabled: Switch = True
+    """Whether MLflow is written at all."""
+    experiment_name: Text | None = None
+    """MLflow experiment; by default the spec's name."""
+    tracking_uri: Text | None = None
+    """Address of the MLflow server or store; by default SQLite beside the state. A password in it is never shown."""
+    register_model: Switch = True
+    """Whether the model is registered as a new version."""
+    registered_model_name: Text | None = None
+    """Name in the model registry; by default the spec's name."""
+
+
+class Promotion(Section):
+    """When a new model takes the champion's place."""
+
+    metric: MetricName | None = None
+    """Metric on which champion and challenger are compared; by default the objective's."""
+    margin: Number | None = None
+    """How much worse, in the metric's unit, a challenger may be and still take over; by default about 1 %."""
+    confidence: Share = 0.95
+    """Confidence of the interval around the paired difference."""
+    min_segment: Count = 50
+    """Rows that a segment needs before its own result can stop a promotion."""
+    approval: Literal["auto", "manual"] = "auto"
+    """Whether a person has to approve each promotion."""
+
+
+class Inputs(Section):
+    """What other steps hand over."""
+
+    feature_recommendations: HandedOver | None = None
+    """Columns to use, drop or transform, from an exploration step."""
+    evaluation_feedback: HandedOver | None = None
+    """Metrics seen in production and verdicts on thresholds, from a model evaluator."""
+
+
+class Retraining(Section):
+    """When the model is trained again by itself."""
+
+    on_new_data: Switch = True
+    """Whether new content of the data starts a training."""
+    min_new_rows: Count = 1
+    """New rows below which new data waits."""
+    schedule: Cron | None = None
+    """Cron expression of five fields by which to retrain."""
+    timezone: TimeZone = "UTC"
+    """IANA time zone of the schedule, such as `Europe/Berlin`."""
+    warm_start: Switch = True
+    """Whether the last study's best configurations are tried first."""
+    drift_threshold: Positive | None = None
+    """Drift of the data from which to retrain."""
+    cooldown: Number = 0.0
+    """Seconds to wait after a training before the next."""
+    improve_rounds: Whole = 0
+    """Further rounds of search that a model which missed its gates is given."""
+
+
+def _enough_time(value: float) -> float:
+    if value < MINIMUM_TIME_BUDGET_S:
+        raise refuse(
+            f"is {value:g} s; the smallest budget is {MINIMUM_TIME_BUDGET_S:g} s, because imports, the load check in a "
+            "fresh process and a first MLflow store alone take about 10 s"
+        )
+    return value
+
+
+TimeBudget = Annotated[
+    float,
+    Strict(),
+    Field(allow_inf_nan=False, json_schema_extra={"minimum": MINIMUM_TIME_BUDGET_S}),
+    AfterValidator(_enough_time),
+]
+
+
+class Options(Section):
+    """Settings of the run itself."""
+
+    seed: Whole = 0
+    """Seed of everything random."""
+    early_stopping_rounds: Count | None = None
+    """Boosting rounds without improvement on the validation rows after which to stop; by default a rule decides."""
+    verbosity: Annotated[Whole, Field(le=3)] = 1
+    """How much is told during the run, from 0 (nothing) to 3."""
+    ensemble: Literal["auto", "none", "greedy"] = "auto"
+    """Whether the best candidates are combined when that is better out of fold."""
+    time_budget: TimeBudget | None = None
+    """Seconds for the whole run, from reading to registering."""
+    memory_limit: Positive | None = None
+    """Gigabytes of memory that the run may use."""
+    threads: Count | None = None
+    """Threads of one fit; by default one, which is fastest where cores are shared."""
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where models are fitted."""
+    calibrate: AutoOrSwitch = "auto"
+    """Whether probabilities are calibrated."""
+    feature_generation: AutoOrSwitch = "auto"
+    """Whether features are made of combinations of columns."""
+
+
+class TrainingSpec(Section):
+    """One training, as a person asks for it. The smallest spec is `trainDataPath` and `targetColumn`."""
+
+    name: Annotated[ModelName, Field(json_schema_extra=lambda schema: schema.pop("default"))] = "model"
+    """Asset key prefix, group and model name; by default made of the experiment's name, else of the file's."""
+    task: Literal["train_model"] = "train_model"
+    """What is to be done."""
+    model_type: Literal["auto", "classification", "regression", "time_series"] = "auto"
+    """What kind of target is predicted; `auto` decides from the target."""
+    algorithm: Algorithms = "auto"
+    """`auto` for the plan's candidates, one algorithm, or a list of algorithms that compete."""
+    train_data_path: DataSource
+    """The data: a file, glob, folder or address, a list of them, {connection, query}, or {asset}."""
+    validation_data_path: DataSource | None = None
+    """Given validation rows, in place of drawn ones."""
+    test_data_path: DataSource | None = None
+    """Given test rows, in place of drawn ones."""
+    target_column: Text
+    """The column to predict."""
+    positive_label: Label | None = None
+    """The class that precision, recall and the threshold speak of."""
+    scenario: Literal["auto", "quick", "production"] = "auto"
+    """How hard to search where `hyperparameterSearch` does not say."""
+    features: Annotated[Columns, Field(min_length=1)] | None = None
+    """Columns to learn from; by default all but the target, ids, time and group columns."""
+    feature_types: dict[Text, Literal["numeric", "categorical", "text", "datetime", "boolean", "id", "drop"]] = {}
+    """What columns hold, where inference would be wrong."""
+    time_column: Text | None = None
+    """Column of timestamps or whole-number steps by which rows are ordered."""
+    group_column: Text | None = None
+    """Column whose groups must not straddle splits, such as a customer."""
+    series_column: Text | None = None
+    """Column that tells several series apart in forecasting."""
+    horizon: Count | None = None
+    """Steps to forecast."""
+    frequency: Text | None = None
+    """Step of the series, such as `D` or `h`."""
+    seasonality: Count | None = None
+    """Season length in steps."""
+    known_ahead: Columns = ()
+    """Columns whose future values are known when forecasting."""
+    test_size: TestSize = 0.2
+    """Share or number of rows kept for the test; with 0 the evaluation is out-of-fold."""
+    validation_size: ValidationSize | None = None
+    """Share or number of rows of the validation part; by default one fold."""
+    data_schema: DataPath | None = None
+    """Pandera schema (YAML) to hold the data to; by default inferred once, then enforced."""
+    validation_strategy: ValidationStrategy = ValidationStrategy()
+    """How candidates are validated."""
+    hyperparameter_search: HyperparameterSearch = HyperparameterSearch()
+    """How hard to search, and how."""
+    objective: Objective = Objective()
+    """What counts as better."""
+    class_imbalance: Literal["auto", "none", "class_weight"] = "auto"
+    """Whether rare classes are given more weight."""
+    experiment_tracking: ExperimentTracking = ExperimentTracking()
+    """Where runs and models are recorded."""
+    quality_gates: dict[GateMetric, Condition] = {}
+    """Bounds that the model must keep to be promoted, such as "test.roc_auc": ">=0.85"."""
+    promotion: Promotion = Promotion()
+    """When a new model takes the champion's place."""
+    inputs: Inputs = Inputs()
+    """What other steps hand over."""
+    retraining: Retraining = Retraining()
+    """When the model is trained again by itself."""
+    sensitive_columns: Columns = ()
+    """Columns by whose groups fairness is reported."""
+    options: Options = Options()
+    """Settings of the run itself."""
+
+    @property
+    def algorithms(self) -> tuple[str, ...] | None:
+        """The algorithms asked for; None for `auto`."""
+        if self.algorithm == "auto":
+            return None
+        return (self.algorithm,) if isinstance(self.algorithm, str) else self.algorithm
+
+    @property
+    def metric(self) -> str | None:
+        """The one metric asked for, as `objective.metric` or as the only entry of `objectives`."""
+        return self.objective.metric or next(iter(self.hyperparameter_search.objectives), None)
+
+    @property
+    def gates(self) -> tuple[Gate, ...]:
+        """The quality gates, ready to be held."""
+        return tuple(Gate.parse(metric, condition) for metric, condition in self.quality_gates.items())
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of everything asked for, defaults included; the order of keys does not matter."""
+        content = self.model_dump(mode="json", by_alias=True)
+        return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+@functools.cache
+def spec_json_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of spec files, for editors and other programs. Not to be changed by callers."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **TrainingSpec.model_json_schema(by_alias=True)}

@@ -1,0 +1,197 @@
+"""Reading a training spec: from a file or a mapping to a `TrainingSpec`, or to one error that says all that is wrong.
+
+What belongs here: file formats, and what depends on where the spec lies (its default name, relative paths). What does
+not: what is allowed (`spec`, `spec_values`, `spec_support`), and how that is told (`spec_errors`).
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from mt_assets.spec import TrainingSpec
+from mt_assets.spec_errors import problem_of, spec_error
+from mt_assets.spec_support import contradictions, unsupported
+from mt_assets.spec_values import Problem, shown, slug
+from mt_assets.trainer.errors import SpecError
+
+
+def load_spec(path: Path | str) -> TrainingSpec:
+    """Read a spec from a `.json`, `.yaml` or `.yml` file; relative paths in it are relative to its folder.
+
+    Raises
+    ------
+    SpecError
+        When the file cannot be read or holds anything but a right spec; the message names the file and every problem.
+    """
+    path = Path(path).absolute()
+    content = _parse_text(_read_text(path), path)
+    return _parse(content, base=path.parent, default_name=path.stem, source=f"The training spec {path}")
+
+
+def parse_spec(mapping: Mapping[str, Any], *, base: Path, default_name: str) -> TrainingSpec:
+    """Make a spec of a mapping as it would stand in a file.
+
+    Parameters
+    ----------
+    mapping : mapping
+        Keys in camelCase.
+    base : Path
+        Folder that relative paths start from.
+    default_name : str
+        What the name is made of when neither `name` nor `experimentTracking.experimentName` gives one.
+
+    Raises
+    ------
+    SpecError
+        With every problem in one message.
+    """
+    return _parse(mapping, base=base, default_name=default_name, source="The training spec")
+
+
+def _parse(content: Any, *, base: Path, default_name: str, source: str) -> TrainingSpec:
+    if not isinstance(content, Mapping):
+        raise SpecError(
+            f"{source} must be a mapping of keys to values, but it is {shown(content)}.",
+            suggestions=("The smallest spec has the two keys `trainDataPath` and `targetColumn`.",),
+        )
+    asked = dict(content)
+    try:
+        if asked.get("name") is None:
+            asked["name"] = _default_name(asked.get("experimentTracking"), default_name)
+        spec = TrainingSpec.model_validate(asked, by_alias=True, by_name=False, context={"base": base.absolute()})
+        problems = [*contradictions(spec), *unsupported(spec)]
+    except ValidationError as error:
+        problems = [problem_of(details) for details in error.errors(include_url=False)]
+    except RecursionError:
+        problems = [Problem((), "is nested too deeply to be read")]
+    if problems:  # raised here, outside the handler: the original error would carry values that must not be shown
+        raise spec_error(source, problems)
+    return spec
+
+
+def _default_name(tracking: Any, default_name: str) -> str:
+    """A name from the experiment's name; where that gives none, from the file's."""
+    experiment = tracking.get("experimentName") if isinstance(tracking, Mapping) else None
+    if isinstance(experiment, str):
+        try:
+            return slug(experiment)
+        except SpecError:
+            pass  # of letters that no slug can hold; the file's name is the next in line
+    return default_name
+
+
+def _read_text(path: Path) -> str:
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise SpecError(f"There is no training spec {path}.", suggestions=_files_like(path)) from None
+    except IsADirectoryError:
+        raise SpecError(f"The training spec {path} is a folder; name one file in it.") from None
+    except OSError as error:
+        raise SpecError(f"The training spec {path} cannot be read: {error.strerror}.") from None
+    try:
+        text = raw.decode(json.detect_encoding(raw))  # UTF-8, -16 or -32, with or without byte order mark
+    except UnicodeDecodeError as error:
+        raise SpecError(
+            f"The training spec {path} is not text: byte {error.start} cannot be read as {error.encoding}.",
+            suggestions=("Save the file as UTF-8.",),
+        ) from None
+    if not text.strip():
+        raise SpecError(
+            f"The training spec {path} is empty.",
+            suggestions=("The smallest spec has the two keys `trainDataPath` and `targetColumn`.",),
+        )
+    return text
+
+
+def _files_like(path: Path) -> tuple[str, ...]:
+    if not path.parent.is_dir():
+        return (f"There is no folder {path.parent} either.",)
+    near = difflib.get_close_matches(path.name, sorted(each.name for each in path.parent.iterdir()), n=3)
+    return tuple(f"Did you mean {path.parent / name}?" for name in near)
+
+
+def _parse_text(text: str, path: Path) -> Any:
+    """What the file holds; which format it is in is told by its suffix."""
+    suffix = path.suffix.lower()
+    if suffix not in (".json", ".yaml", ".yml"):
+        raise SpecError(f"The training spec {path} must be a .json, .yaml or .yml file, but its suffix is {suffix!r}.")
+    try:
+        return _parse_json(text) if suffix == ".json" else yaml.load(text, _Loader)
+    except json.JSONDecodeError as error:
+        told = f"is no valid JSON: {error.msg[:1].lower() + error.msg[1:]} at line {error.lineno}, column {error.colno}"
+    except yaml.MarkedYAMLError as error:
+        told = f"is no valid YAML: {_yaml_message(error)}"
+    except yaml.YAMLError as error:
+        told = f"is no valid YAML: {getattr(error, 'reason', 'it cannot be read')}"
+    except RecursionError:
+        told = "is nested too deeply to be read"
+    except (ValueError, LookupError, TypeError, AttributeError):  # a value that its own tag or form forbids
+        told = "holds a value that cannot be read, such as a number of thousands of digits or a wrong `!!` tag"
+    raise SpecError(f"The training spec {path} {told}.")
+
+
+def _parse_json(text: str) -> Any:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        keys = [key for key, _ in pairs]
+        for key in dict.fromkeys(keys):
+            if keys.count(key) > 1:
+                doubled.append(key)
+        return dict(pairs)
+
+    doubled: list[str] = []
+    content = json.loads(text, object_pairs_hook=unique)
+    if doubled:
+        raise SpecError(
+            f"The training spec has the key {', '.join(map(shown, doubled))} more than once in one mapping; "
+            "it is not clear which value is meant."
+        )
+    return content
+
+
+def _yaml_message(error: yaml.MarkedYAMLError) -> str:
+    """The problem and its place, without the excerpt of the file, which may hold a password."""
+    problem = error.problem or "it cannot be read"
+    mark = error.problem_mark or error.context_mark
+    place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+    hint = '; a condition such as ">=0.85" has to be put in quotes' if "chomping or indentation" in problem else ""
+    return f"{problem}{place}{hint}"
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2 scalars, and no key twice.
+
+    Only `true` and `false` are booleans (a label `no` or a column `y` stays text); digits with a leading zero, dates
+    and `12:30` stay text; `1e-3` is a number. So a value means the same in YAML as in JSON.
+    """
+
+    yaml_implicit_resolvers = {}
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if (key.tag, key.value) in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {shown(key.value)} stands there a second time", key.start_mark
+                    )
+                seen.add((key.tag, key.value))
+        return super().construct_mapping(node, deep)
+
+
+for _tag, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", "~nN"),
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?(0|[1-9][0-9]*)", "-+0123456789"),
+    ("float", r"[-+]?(\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+", "-+.0123456789"),
+    ("float", r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", "-+."),
+    ("merge", r"<<", "<"),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile("^$"), [""])

@@ -1,0 +1,153 @@
+"""What a spec cannot be, although each of its keys is right: contradictions, and what this version cannot do yet.
+
+What belongs here: rules that look at a whole `TrainingSpec`. What does not: rules about one value (`spec_values`).
+Nothing asked for is ever passed over in silence: it is done, or refused here.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from mt_assets.spec import TrainingSpec
+from mt_assets.spec_values import GATE_METRICS, METRIC_NAMES, Problem, shown
+from mt_assets.trainer.algorithms.registry import AVAILABLE, CONTRACT_NAMES
+
+LEAVE_OUT = "leave the key out"
+
+LIMITS: dict[str, tuple[Callable[[Any], bool] | tuple[Any, ...], str]] = {
+    "modelType": (("auto", "classification", "regression"), "`auto`, `classification`, `regression`"),
+    "trainDataPath": (lambda value: not isinstance(value, dict), "files: a path or a list of paths"),
+    "validationDataPath": ((None,), LEAVE_OUT),
+    "testDataPath": ((None,), LEAVE_OUT),
+    "seriesColumn": ((None,), LEAVE_OUT),
+    "horizon": ((None,), LEAVE_OUT),
+    "frequency": ((None,), LEAVE_OUT),
+    "seasonality": ((None,), LEAVE_OUT),
+    "knownAhead": (((),), LEAVE_OUT),
+    "hyperparameterSearch.sampler": (("auto", "tpe", "random"), "`auto`, `tpe`, `random`"),
+    "hyperparameterSearch.pruner": (("auto", "median", "none"), "`auto`, `median`, `none`"),
+    "hyperparameterSearch.objectives": (lambda value: len(value) <= 1, "one metric"),
+    "hyperparameterSearch.searchSpace": (({},), LEAVE_OUT),
+    "hyperparameterSearch.workers": ((1,), "1"),
+    "objective.constraints": (({},), LEAVE_OUT),
+    "objective.threshold": ((None, "auto"), "`auto`"),
+    "promotion.approval": (("auto",), "`auto`"),
+    "inputs.featureRecommendations": ((None,), LEAVE_OUT),
+    "inputs.evaluationFeedback": ((None,), LEAVE_OUT),
+    "retraining.onNewData": ((True,), "true"),
+    "retraining.minNewRows": ((1,), "1"),
+    "retraining.driftThreshold": ((None,), LEAVE_OUT),
+    "retraining.cooldown": ((0,), "0"),
+    "retraining.improveRounds": ((0,), "0"),
+    "sensitiveColumns": (((),), LEAVE_OUT),
+    "options.ensemble": (("auto", "none"), "`auto`, `none`"),
+    "options.memoryLimit": ((None,), LEAVE_OUT),
+    "options.device": (("auto", "cpu"), "`auto`, `cpu`"),
+    "options.calibrate": (("auto", False), "`auto`, false"),
+    "options.featureGeneration": (("auto", False), "`auto`, false"),
+}
+"""Key -> (values that this version can serve, as a list or as a test; how those are told to a person)."""
+
+
+def unsupported(spec: TrainingSpec) -> list[Problem]:
+    """Everything that the contract knows and this version cannot do yet."""
+    asked = spec.model_dump(by_alias=True)
+    problems = []
+    for key, (served, told) in LIMITS.items():
+        where = tuple(key.split("."))
+        value: Any = asked
+        for part in where:
+            value = value[part]
+        if not (served(value) if callable(served) else value in served):
+            text = f"is {shown(value)}, which this version cannot do yet; "
+            problems.append(Problem(where, text + (told if told == LEAVE_OUT else f"available: {told}")))
+    missing = [name for name in spec.algorithms or () if name not in AVAILABLE]
+    if missing:
+        text = (
+            f"asks for {', '.join(map(shown, missing))}, which this version cannot train yet; "
+            f"available: {', '.join(f'`{name}`' for name in ('auto', *AVAILABLE))}"
+        )
+        problems.append(Problem(("algorithm",), text))
+    return problems
+
+
+def contradictions(spec: TrainingSpec) -> list[Problem]:
+    """Everything in which two keys of the spec cannot both be meant."""
+    return [*_columns(spec), *_task(spec), *_validation(spec), *_metric(spec)]
+
+
+def _columns(spec: TrainingSpec) -> Iterator[Problem]:
+    target = spec.target_column
+    if target in (spec.features or ()):
+        text = f"lists the target {shown(target)}; a model that is shown the answer learns nothing: take it out"
+        yield Problem(("features",), text)
+    if target in spec.known_ahead:
+        yield Problem(("knownAhead",), f"lists the target {shown(target)}, which is not known ahead: take it out")
+    for key, column in (
+        ("timeColumn", spec.time_column),
+        ("groupColumn", spec.group_column),
+        ("seriesColumn", spec.series_column),
+    ):
+        if column == target:
+            yield Problem((key,), f"is {shown(column)}, which is also `targetColumn`; name another column")
+    if spec.feature_types.get(target) in ("id", "drop"):
+        text = f"is {shown(spec.feature_types[target])}, but this column is `targetColumn`; take the entry out"
+        yield Problem(("featureTypes", target), text)
+    dropped = [name for name in spec.features or () if spec.feature_types.get(name) in ("id", "drop")]
+    if dropped:
+        text = f"lists {', '.join(map(shown, dropped))}, which `featureTypes` leaves out; keep one of the two"
+        yield Problem(("features",), text)
+
+
+def _task(spec: TrainingSpec) -> Iterator[Problem]:
+    """What does not go with a `modelType` that the spec states. With `auto` the target decides, later."""
+    task = spec.model_type
+    if task == "auto":
+        return
+    names = CONTRACT_NAMES[task]
+    for algorithm in spec.algorithms or ():
+        if algorithm not in names:
+            text = f"is {shown(algorithm)}, which cannot do {task}; for {task} there are {', '.join(names)}"
+            yield Problem(("algorithm",), text)
+    metrics = [
+        (("objective", "metric"), spec.objective.metric),
+        (("promotion", "metric"), spec.promotion.metric),
+        *((("hyperparameterSearch", "objectives"), name) for name in spec.hyperparameter_search.objectives),
+        *((("objective", "constraints"), name) for name in spec.objective.constraints),
+    ]
+    known = METRIC_NAMES[task]
+    for where, metric in metrics:
+        if metric is not None and metric not in known:
+            yield Problem(where, f"is {shown(metric)}, no metric of {task}; there are {', '.join(known)}")
+    for gate in spec.quality_gates:
+        if gate not in GATE_METRICS[task]:
+            yield Problem(("qualityGates", gate), f"is about no metric of {task}; there are {', '.join(known)}")
+    if task != "classification":
+        if spec.positive_label is not None:
+            yield Problem(("positiveLabel",), f"names a class, but `modelType` is {task}; {LEAVE_OUT}")
+        if spec.class_imbalance == "class_weight":
+            yield Problem(("classImbalance",), f"weighs classes, but `modelType` is {task}; {LEAVE_OUT}")
+
+
+def _validation(spec: TrainingSpec) -> Iterator[Problem]:
+    strategy = spec.validation_strategy
+    where = ("validationStrategy", "type")
+    if "group" in strategy.type and spec.group_column is None:
+        yield Problem(where, f"is `{strategy.type}`, which needs `groupColumn`: name the column that holds the groups")
+    if strategy.type == "time_series_split" and spec.time_column is None:
+        yield Problem(where, "is `time_series_split`, which needs `timeColumn`: name the column that orders the rows")
+    if strategy.gap and spec.time_column is None:
+        text = f"is {strategy.gap}, but only dated data has a gap: name `timeColumn`, or leave the gap out"
+        yield Problem(("validationStrategy", "gap"), text)
+    if "stratified" in strategy.type and spec.model_type == "regression":
+        other = strategy.type.replace("stratified_", "")
+        text = f"is `{strategy.type}`, which needs classes, but `modelType` is regression; use `{other}`"
+        yield Problem(where, text)
+
+
+def _metric(spec: TrainingSpec) -> Iterator[Problem]:
+    objectives = spec.hyperparameter_search.objectives
+    if spec.objective.metric and objectives and objectives != (spec.objective.metric,):
+        text = (
+            f"asks for {', '.join(objectives)}, but `objective.metric` for {spec.objective.metric}; keep one of the two"
+        )
+        yield Problem(("hyperparameterSearch", "objectives"), text)

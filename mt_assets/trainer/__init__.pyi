@@ -1,0 +1,34 @@
+# The public functions, in the order in which data flows through them. Each is imported when it is first used.
+
+from .data.leakage import check_near_perfect as check_near_perfect
+from .data.leakage import check_shift as check_shift
+from .data.profile import profile_data as profile_data
+from .data.reading import fingerprint as fingerprint
+from .data.reading import read_table as read_table
+from .data.table import Table as Table
+from .data.schema import check_schema as check_schema
+from .data.schema import check_target as check_target
+from .data.schema import infer_schema as infer_schema
+from .data.schema import read_schema as read_schema
+from .data.splits import check_splits as check_splits
+from .data.splits import split_data as split_data
+from .evaluation.evaluate import check_beats_baseline as check_beats_baseline
+from .evaluation.evaluate import check_cv_test_gap as check_cv_test_gap
+from .evaluation.evaluate import evaluate as evaluate
+from .evaluation.importance import explain as explain
+from .evaluation.search_plots import learning_curve_plot as learning_curve_plot
+from .evaluation.search_plots import study_plots as study_plots
+from .features.preprocessor import check_fit_rows as check_fit_rows
+from .features.preprocessor import fit_preprocessor as fit_preprocessor
+from .judging import judge as judge
+from .planning.plan import make_plan as make_plan
+from .planning.search_rules import search_deadline as search_deadline
+from .reporting.result import check_quality_gates as check_quality_gates
+from .reporting.result import successful_result as successful_result
+from .search.study import fold_predictions as fold_predictions
+from .search.study import leaderboard as leaderboard
+from .search.study import run_search as run_search
+from .search.study import select_best as select_best
+from .training import check_loads_elsewhere as check_loads_elsewhere
+from .training import learning_curve as learning_curve
+from .training import train_final as train_final

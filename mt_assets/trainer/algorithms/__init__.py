@@ -1,0 +1,1 @@
+"""Learning algorithms, one small module each, found through `registry`. Light to import."""

@@ -1,0 +1,294 @@
+"""The table described: what each column is, what is to be predicted, and what a person should know."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mt_assets.trainer.data.column_typing import text_oddity
+from mt_assets.trainer.data.frames import as_datetime
+from mt_assets.trainer.data.identity import content_hashes
+from mt_assets.trainer.data.names import meant
+from mt_assets.trainer.data.quality import QualityScore, score_quality
+from mt_assets.trainer.data.roles import FEATURE_ROLES, ColumnFacts, Role, infer_role
+from mt_assets.trainer.data.table import Table
+from mt_assets.trainer.data.target import Label, TargetProfile, describe_target, encode_target
+from mt_assets.trainer.errors import DataError
+from mt_assets.trainer.store.record import Record
+
+if TYPE_CHECKING:
+    from mt_assets.spec import TrainingSpec
+
+__all__ = [
+    "ColumnProfile",
+    "DataProfile",
+    "Label",
+    "QualityScore",
+    "TargetProfile",
+    "encode_target",
+    "profile_data",
+]
+
+WORD_SAMPLE = 5000
+"""Different values whose words are counted, as in AutoGluon's `infer_types.py`."""
+
+_LONGEST_EXAMPLE = 60
+
+
+class ColumnProfile(Record):
+    """One column: what it holds and what it is used as.
+
+    Attributes
+    ----------
+    name : str
+    dtype : str
+        Arrow type.
+    role : str
+        See `roles.Role`.
+    reason : str
+        Why that role.
+    missing, unique : int
+        Rows without a value; different values among the others.
+    examples : tuple of str
+        Up to five of the commonest values.
+    minimum, maximum, mean : float or None
+        Of numbers and booleans.
+    """
+
+    name: str
+    dtype: str
+    role: Role
+    reason: str
+    missing: int
+    unique: int
+    examples: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    mean: float | None = None
+
+
+class DataProfile(Record):
+    """The table described: every column with its role, the target, the quality, and what a person should know."""
+
+    filename = "data_profile.json"
+
+    rows: int
+    columns: tuple[ColumnProfile, ...]
+    target: TargetProfile
+    quality: QualityScore
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def features(self) -> dict[str, Role]:
+        """Usable feature columns in table order, each with its role."""
+        return {column.name: column.role for column in self.columns if column.role in FEATURE_ROLES}
+
+
+def profile_data(table: Table, spec: "TrainingSpec") -> DataProfile:
+    """Describe a table for the training that a spec asks for.
+
+    Raises
+    ------
+    DataError
+        A column that the spec names is not there, the target cannot be learned (see `target.describe_target`), a
+        column cannot be what `featureTypes` says, or no usable feature is left.
+    """
+    _refuse_unknown(table, spec)
+    target = describe_target(table, spec)
+    frame = table.frame()
+    odd = {name: why for name in table.columns if (why := _oddity(name, frame[name], table))}
+    columns = tuple(_describe(frame[name], str(table.schema.field(name).type), spec) for name in table.columns)
+    content = content_hashes(table)
+    duplicates = len(content) - len(np.unique(content))
+    quality = score_quality(
+        rows=len(table),
+        columns=len(columns),
+        missing=sum(column.missing for column in columns),
+        duplicates=duplicates,
+        constants=sum(column.unique <= 1 and not (column.unique and column.missing) for column in columns),
+        odd=odd,
+    )
+    profile = DataProfile(
+        rows=len(table),
+        columns=columns,
+        target=target,
+        quality=quality,
+        warnings=tuple(_warnings(table, target, columns, duplicates, odd, spec)),
+    )
+    if not profile.features:
+        raise _no_features(profile)
+    return profile
+
+
+def _refuse_unknown(table: Table, spec: "TrainingSpec") -> None:
+    """Refuse names of columns that the data does not have, all of one spec key at once."""
+    named: dict[str, Iterable[str]] = {
+        "features": spec.features or (),
+        "featureTypes": spec.feature_types,
+        "timeColumn": [spec.time_column] if spec.time_column else (),
+        "groupColumn": [spec.group_column] if spec.group_column else (),
+        "seriesColumn": [spec.series_column] if spec.series_column else (),
+        "sensitiveColumns": spec.sensitive_columns,
+    }
+    for key, names in named.items():
+        unknown = [name for name in names if name not in table.columns]
+        if unknown:
+            many = len(unknown) > 1
+            raise DataError(
+                f"{key} names {', '.join(map(repr, unknown))}, which {'are not columns' if many else 'is no column'} "
+                "of the data.",
+                suggestions=tuple(f"For '{name}': {meant(name, table.columns)}" for name in unknown[:5]),
+            )
+    for key, name in {"timeColumn": spec.time_column, "groupColumn": spec.group_column}.items():
+        if name == spec.target_column:
+            raise DataError(f"{key} is '{name}', which is the target.", suggestions=(f"Name another column in {key}.",))
+    if spec.features and spec.target_column in spec.features:
+        raise DataError(
+            f"features lists the target '{spec.target_column}'; a model cannot learn from what it is to predict.",
+            suggestions=(f"Take '{spec.target_column}' out of features.",),
+        )
+
+
+def _describe(column: pd.Series, dtype: str, spec: "TrainingSpec") -> ColumnProfile:
+    facts = _facts(column, dtype)
+    role, reason = _role(facts, column, spec)
+    numbers = column if facts.kind in ("number", "boolean") and facts.unique else None
+    commonest = column.value_counts(sort=True).index[:5] if facts.unique else ()
+    return ColumnProfile(
+        name=str(column.name),
+        dtype=dtype,
+        role=role,
+        reason=reason,
+        missing=facts.missing,
+        unique=facts.unique,
+        examples=tuple(_shown(value) for value in commonest),
+        minimum=None if numbers is None else float(numbers.min()),
+        maximum=None if numbers is None else float(numbers.max()),
+        mean=None if numbers is None else float(numbers.mean()),
+    )
+
+
+def _facts(column: pd.Series, dtype: str) -> ColumnFacts:
+    name, rows, missing = str(column.name), len(column), int(column.isna().sum())
+    if dtype == "bool":
+        return ColumnFacts(name, "boolean", rows, missing, int(column.nunique()))
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        return ColumnFacts(name, "datetime", rows, missing, int(column.nunique()))
+    if column.dtype == object:
+        distinct = column.dropna().unique()
+        sample = pd.Series(distinct[:WORD_SAMPLE], dtype=object)
+        words = float(np.mean([len(value.split()) for value in sample])) if len(sample) else 0.0
+        spaced = bool(sample.str.contains(r"\s", regex=True).any()) if len(sample) else False
+        return ColumnFacts(name, "string", rows, missing, len(distinct), words=words, spaced=spaced)
+    known = column.dropna()
+    whole = bool(pd.api.types.is_integer_dtype(column.dtype) or (known % 1 == 0).all())
+    monotone = whole and (known.is_monotonic_increasing or known.is_monotonic_decreasing)
+    return ColumnFacts(name, "number", rows, missing, int(known.nunique()), whole=whole, monotone=monotone)
+
+
+def _role(facts: ColumnFacts, column: pd.Series, spec: "TrainingSpec") -> tuple[Role, str]:
+    """The role that the spec gives the column, else the one that the column itself suggests."""
+    named: dict[str | None, tuple[Role, str]] = {
+        spec.series_column: ("series", "named as seriesColumn"),
+        spec.group_column: ("group", "named as groupColumn"),
+        spec.time_column: ("time", "named as timeColumn"),
+        spec.target_column: ("target", "named as targetColumn"),
+    }
+    if facts.name in named:
+        return named[facts.name]
+    asked = spec.feature_types.get(facts.name)
+    if asked in ("id", "drop"):
+        return asked, "so typed in featureTypes"
+    if spec.features is not None and facts.name not in spec.features:
+        return "drop", "not listed in features"
+    role, reason = infer_role(facts)
+    if role == "constant":
+        return role, reason
+    if asked:
+        _refuse_type(facts, column, asked)
+        return asked, "so typed in featureTypes"
+    if role == "id" and spec.features is not None:
+        # Who lists an id as a feature means it.
+        return "numeric" if facts.kind == "number" else "categorical", "listed in features"
+    return role, reason
+
+
+def _refuse_type(facts: ColumnFacts, column: pd.Series, asked: str) -> None:
+    if facts.kind != "string":
+        return
+    readable = {
+        "numeric": lambda: pd.to_numeric(column, errors="coerce").notna().any(),
+        "datetime": lambda: as_datetime(column).notna().any(),
+    }.get(asked, lambda: True)()
+    if not readable:
+        raise DataError(
+            f"featureTypes says that '{facts.name}' is {asked}, but none of its values can be read so (it holds "
+            f"{str(column.dropna().iloc[0])[:_LONGEST_EXAMPLE]!r}).",
+            suggestions=(f"Leave '{facts.name}' out of featureTypes, or convert it in the data.",),
+        )
+
+
+def _oddity(name: str, column: pd.Series, table: Table) -> str | None:
+    """Why a column may be read otherwise than meant, or None."""
+    if pa.types.is_floating(table.schema.field(name).type):
+        infinite = pc.sum(pc.is_inf(table.arrow([name]).column(0))).as_py() or 0
+        return f"holds {infinite} infinite values, which are taken as missing" if infinite else None
+    if column.dtype != object:
+        return None
+    distinct = column.dropna().unique()
+    oddity = text_oddity(distinct[:WORD_SAMPLE])
+    if oddity or not 1 < len(distinct) <= WORD_SAMPLE:
+        return oddity
+    spelled = pd.Series(distinct, dtype=object)
+    twice = spelled[spelled.str.strip().str.lower().duplicated(keep=False)]
+    return f"has labels that differ only in case or blanks (such as {twice.iloc[0]!r})" if len(twice) else None
+
+
+def _warnings(
+    table: Table,
+    target: TargetProfile,
+    columns: tuple[ColumnProfile, ...],
+    duplicates: int,
+    odd: dict[str, str],
+    spec: "TrainingSpec",
+) -> list[str]:
+    found = list(table.notes)
+    if target.missing:
+        found.append(f"{target.missing:,} of {len(table):,} rows have no '{target.column}' and are not used.")
+    if duplicates:
+        found.append(f"{duplicates:,} of {len(table):,} rows repeat another row.")
+    rare = [f"{label!r} ({count})" for label, count in zip(target.classes, target.counts, strict=True) if count < 10]
+    if rare:
+        found.append(f"Classes with fewer than 10 rows: {', '.join(rare[:10])}.")
+    listed = spec.features or ()
+    for column in columns:
+        if column.role in ("constant", "id") and not (column.role == "id" and column.name in spec.feature_types):
+            known = " although it is listed in features" if column.name in listed else ""
+            found.append(f"'{column.name}' is left out{known} ({column.role}): {column.reason}.")
+        elif column.role in ("time", "group", "series") and column.name in listed:
+            found.append(f"'{column.name}' is left out although it is listed in features: {column.reason}.")
+    found.extend(f"'{name}' {why}." for name, why in odd.items())
+    if target.column in spec.feature_types:
+        found.append(f"featureTypes says nothing about the target '{target.column}'; modelType does.")
+    return found
+
+
+def _no_features(profile: DataProfile) -> DataError:
+    others = [column for column in profile.columns if column.role != "target"]
+    if others and all(column.role == "constant" for column in others):
+        what = "Every feature is constant"
+    else:
+        what = "No column is left that a model could learn from"
+    listed = "; ".join(f"'{column.name}' ({column.role}): {column.reason}" for column in others[:10])
+    return DataError(
+        f"{what}: {listed or 'the target is the only column'}.",
+        suggestions=("Add columns that vary.", "Set featureTypes for a column that is taken for an id wrongly."),
+    )
+
+
+def _shown(value: object) -> str:
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= _LONGEST_EXAMPLE else text[: _LONGEST_EXAMPLE - 1] + "…"

@@ -1,0 +1,273 @@
+"""A table as it passes between steps: an immutable Arrow file and the rows of it that are meant."""
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from mt_assets.trainer.data.frames import canonical
+from mt_assets.trainer.errors import DataError, StoreError
+
+_FILE = "table.arrow"
+_ROWS = "rows.npy"
+_SOURCE = "source.json"
+_NOTES = b"mt_assets.notes"
+
+
+class Table:
+    """A handle on rows of an immutable Arrow table.
+
+    Rows are known by their position in the full table, whatever part of it a handle means, and every frame taken from
+    a handle has the positions as its index. Make one with `Table.of` or read one with `Table.load`.
+    """
+
+    def __init__(self, source: pa.Table, rows: np.ndarray | None = None, folder: Path | None = None) -> None:
+        self._source = source
+        self._rows = rows
+        self._folder = folder
+
+    @classmethod
+    def of(cls, data: pa.Table | pd.DataFrame) -> Self:
+        """Hold a table in memory, brought to plain columns (see `plain`).
+
+        Raises
+        ------
+        DataError
+            A column is nested or binary, has no name, or shares its name with another.
+        """
+        return cls(plain(arrow_of(data) if isinstance(data, pd.DataFrame) else data))
+
+    def __len__(self) -> int:
+        return self._source.num_rows if self._rows is None else len(self._rows)
+
+    def __repr__(self) -> str:
+        return f"Table({len(self)} of {self._source.num_rows} rows, {len(self.columns)} columns)"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Column names in the order of the file."""
+        return tuple(self._source.column_names)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Column names and Arrow types."""
+        return self._source.schema
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know about how the table was read."""
+        return notes_of(self._source)
+
+    @cached_property
+    def digest(self) -> str:
+        """Sha256 of the full table's content: names, types and values of all rows, whatever part the handle means."""
+        return content_digest(self._source)
+
+    @cached_property
+    def positions(self) -> np.ndarray:
+        """Row numbers in the full table, int64, ascending."""
+        return np.arange(self._source.num_rows, dtype=np.int64) if self._rows is None else self._rows
+
+    def take(self, positions: np.ndarray | Sequence[int]) -> "Table":
+        """The handle on these rows of the full table, sorted, each once.
+
+        Raises
+        ------
+        IndexError
+            A position lies outside the full table.
+        """
+        rows = np.unique(np.asarray(positions, dtype=np.int64))
+        if len(rows) and (rows[0] < 0 or rows[-1] >= self._source.num_rows):
+            raise IndexError(f"positions {rows[0]} to {rows[-1]} of a table of {self._source.num_rows} rows")
+        part = Table(self._source, rows, self._folder)
+        if "digest" in self.__dict__:
+            part.__dict__["digest"] = self.digest
+        return part
+
+    def arrow(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows as Arrow; without a row filter nothing is copied."""
+        chosen = self._source if columns is None else self._source.select(list(columns))
+        return chosen if self._rows is None else chosen.take(pa.array(self._rows))
+
+    def frame(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """The rows as a canonical pandas frame (see `frames.canonical`) whose index is the positions."""
+        frame = self.arrow(columns).to_pandas(date_as_object=False, timestamp_as_object=False)
+        frame.index = pd.Index(self.positions)
+        return canonical(frame)
+
+    def save(self, folder: Path) -> None:
+        """Write the table, or for a part of a stored table the rows and where the table lies.
+
+        Raises
+        ------
+        StoreError
+            A part of a table that was never stored.
+        """
+        if self._rows is None:
+            with pa.OSFile(str(folder / _FILE), "wb") as sink, pa.ipc.new_file(sink, self.schema) as writer:
+                writer.write_table(self._source.combine_chunks())
+            return
+        if self._folder is None:
+            raise StoreError(
+                f"A part of {len(self)} rows cannot be stored, since the table that it is a part of is not stored.",
+                suggestions=("Store the full table first and take the rows from the stored one.",),
+            )
+        np.save(folder / _ROWS, self._rows)
+        (folder / _SOURCE).write_text(json.dumps({"object": self._folder.name, "digest": self.digest}))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Open a stored table without reading it into memory (the file is memory-mapped).
+
+        Raises
+        ------
+        StoreError
+            The file, or the full table that a part refers to, is missing or damaged.
+        """
+        if (folder / _FILE).is_file():
+            return cls(_open(folder / _FILE), folder=folder)
+        try:
+            source = json.loads((folder / _SOURCE).read_text())
+            rows = np.load(folder / _ROWS)
+        except (OSError, ValueError) as error:
+            raise StoreError(f"The stored table in {folder} is missing or damaged: {error}") from error
+        full = folder.parent / source["object"]
+        part = cls(_open(full / _FILE), rows, full)
+        part.__dict__["digest"] = source["digest"]
+        return part
+
+
+def arrow_of(frame: pd.DataFrame) -> pa.Table:
+    """A pandas frame as Arrow; what Arrow cannot type (mixed objects) goes in as text.
+
+    Raises
+    ------
+    DataError
+        Two columns share a name.
+    """
+    names = [str(name) for name in frame.columns]
+    arrays = [_arrow_column(frame.iloc[:, at]) for at in range(frame.shape[1])]
+    return pa.Table.from_arrays(arrays, names=names)
+
+
+def plain(table: pa.Table) -> pa.Table:
+    """Check names and bring columns to plain types: no dictionaries, one text type, no metadata but notes.
+
+    Raises
+    ------
+    DataError
+        A column is nested or binary, has no name, or shares its name with another.
+    """
+    names = table.column_names
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(
+            f"The data has more than one column named {', '.join(map(repr, twice))}.",
+            suggestions=("Rename the columns so that each name occurs once.",),
+        )
+    blank = [at + 1 for at, name in enumerate(names) if not name.strip()]
+    if blank:
+        raise DataError(
+            f"Column number {blank[0]} of the data has no name (its header is empty or only blanks).",
+            suggestions=("Give every column a name in the header.",),
+        )
+    columns = [_plain_column(name, column) for name, column in zip(names, table.columns, strict=True)]
+    return with_notes(pa.Table.from_arrays(columns, names=names), notes_of(table))
+
+
+def with_notes(table: pa.Table, notes: Sequence[str]) -> pa.Table:
+    """The table with these notes travelling along (in the schema's metadata; they are no part of the digest)."""
+    return table.replace_schema_metadata({_NOTES: json.dumps(list(notes))} if notes else None)
+
+
+def notes_of(table: pa.Table) -> tuple[str, ...]:
+    """The notes that travel with a table."""
+    return tuple(json.loads((table.schema.metadata or {}).get(_NOTES, b"[]")))
+
+
+def content_digest(table: pa.Table) -> str:
+    """Sha256 over names, types, which values are missing, and the values; chunks and what lies under nulls are not."""
+    whole = sha256(f"{table.num_rows} {table.num_columns}".encode())
+    for field, column in zip(table.schema, table.columns, strict=True):
+        whole.update(f"\0{field.name}\0{field.type}\0".encode())
+        for part in _column_digests(column):
+            whole.update(part)
+    return whole.hexdigest()
+
+
+def _open(path: Path) -> pa.Table:
+    try:
+        return pa.ipc.open_file(pa.memory_map(str(path), "r")).read_all()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise StoreError(f"The stored table {path} is missing or damaged: {error}") from error
+
+
+def _arrow_column(column: pd.Series) -> pa.Array | pa.ChunkedArray:
+    try:
+        return pa.Array.from_pandas(column)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
+        values = column.astype(object)
+        return pa.array([None if gone else str(value) for value, gone in zip(values, values.isna(), strict=True)])
+
+
+def _plain_column(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return _plain_column(name, column.cast(kind.value_type))
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return column.cast(pa.string())
+    if pa.types.is_float16(kind):
+        return column.cast(pa.float32())
+    if pa.types.is_time(kind):
+        return column.cast(pa.string())
+    scalar = (
+        pa.types.is_null(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_decimal(kind)
+        or pa.types.is_string(kind)
+        or pa.types.is_date(kind)
+        or pa.types.is_timestamp(kind)
+        or pa.types.is_duration(kind)
+    )
+    if not scalar:
+        raise DataError(
+            f"Column '{name}' holds {kind} values; a column must hold numbers, text, booleans, dates or timestamps.",
+            suggestions=(f"Unpack '{name}' into plain columns, or leave it out of the data.",),
+        )
+    return column
+
+
+def _column_digests(column: pa.ChunkedArray) -> list[bytes]:
+    """One digest each of validity, lengths (of text) and values, so that chunk borders leave no mark."""
+    validity, lengths, values = sha256(), sha256(), sha256()
+    for chunk in column.chunks:
+        validity.update(chunk.is_valid().to_numpy(zero_copy_only=False).tobytes())
+        if pa.types.is_null(chunk.type):
+            continue
+        if pa.types.is_decimal(chunk.type) or pa.types.is_string(chunk.type):
+            text = chunk.cast(pa.large_string()).fill_null("")
+            if len(text):
+                _, borders, content = text.buffers()
+                offsets = np.frombuffer(borders, dtype=np.int64)[text.offset : text.offset + len(text) + 1]
+                lengths.update(np.diff(offsets).tobytes())
+                values.update(memoryview(content)[offsets[0] : offsets[-1]] if content else b"")
+            continue
+        numbers = chunk if pa.types.is_floating(chunk.type) or pa.types.is_boolean(chunk.type) else _ticks(chunk)
+        filled = numbers.fill_null(False if pa.types.is_boolean(chunk.type) else 0)
+        values.update(filled.to_numpy(zero_copy_only=False).tobytes())
+    return [validity.digest(), lengths.digest(), values.digest()]
+
+
+def _ticks(chunk: pa.Array) -> pa.Array:
+    """Integers and times as the integers that they are stored as."""
+    if pa.types.is_integer(chunk.type):
+        return chunk
+    return chunk.view(pa.int32() if chunk.type.bit_width == 32 else pa.int64())

@@ -1,0 +1,50 @@
+"""The errors a person is meant to read.
+
+Everything that can go wrong through the person's own spec or data is one of these; whatever else escapes is a defect
+of this package and is reported as such. The exit code of the command line stands on the class.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+
+class TrainerError(Exception):
+    """What happened, on what, and what to do.
+
+    Parameters
+    ----------
+    message : str
+        One paragraph that names the field or column and the value.
+    suggestions : sequence of str
+        What the person can do, most likely remedy first; each can be acted on as it stands.
+    remediation : sequence of str
+        What was already tried automatically.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, suggestions: Sequence[str] = (), remediation: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.suggestions = tuple(suggestions)
+        self.remediation = tuple(remediation)
+
+
+class SpecError(TrainerError):
+    """The training spec asks for something that does not exist or cannot be."""
+
+    exit_code = 2
+
+
+class DataError(TrainerError):
+    """The data cannot be read, or cannot be learned from as the spec asks."""
+
+    exit_code = 2
+
+
+class TrainingError(TrainerError):
+    """Training could not be completed."""
+
+
+class StoreError(TrainerError):
+    """Stored state is missing, damaged or from another version of its inputs."""

@@ -1,0 +1,36 @@
+"""Predictions together with the rows that they are for."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class FoldPrediction:
+    """What a candidate predicted for the validation rows of one fold, having been fitted on the others.
+
+    Attributes
+    ----------
+    fold : int
+        Number of the fold in `Splits.folds`; 0 is the canonical one.
+    positions : ndarray [n], int64
+        The rows, as numbers in the raw table.
+    prediction : ndarray [n, k] or [n]
+        Probabilities in the order of the target's class codes, or predicted values.
+    """
+
+    fold: int
+    positions: npt.NDArray[np.int64]
+    prediction: npt.NDArray[np.floating]
+
+
+def pooled(folds: tuple[FoldPrediction, ...]) -> FoldPrediction:
+    """All folds as one: each row once, in ascending order; where folds repeat a row, the mean of its predictions."""
+    everything = np.concatenate([fold.positions for fold in folds])
+    positions, row = np.unique(everything, return_inverse=True)
+    prediction = np.concatenate([fold.prediction for fold in folds]).astype(np.float64)
+    total = np.zeros((len(positions), *prediction.shape[1:]))
+    np.add.at(total, row, prediction)
+    times = np.bincount(row).reshape(-1, *[1] * (prediction.ndim - 1))
+    return FoldPrediction(fold=0, positions=positions, prediction=total / times)

@@ -1,0 +1,1 @@
+"""From canonical frames to the matrices that estimators take."""

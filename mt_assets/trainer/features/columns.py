@@ -1,0 +1,287 @@
+"""Encoders of one kind of column each, from canonical frames to numbers.
+
+Each block takes the whole frame, reads its own columns, and keeps what it learned in types of numpy and scikit-learn,
+so that a fitted model can be stored without pickle.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from typing import Any, Final, Self
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.impute import SimpleImputer
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
+
+from mt_assets.trainer.data.frames import as_datetime
+
+MAX_LEVELS: Final = 100
+"""Levels of a category that trees see; rarer ones are one level together. AutoGluon caps XGBoost's at 100 as well
+(`proc.max_category_levels`), and LightGBM cannot tell more than its 255 bins apart."""
+
+MAX_ONE_HOT: Final = 40
+"""Columns that one category may become; skrub's TableVectorizer one-hot encodes up to 40 levels too."""
+
+TEXT_COMPONENTS: Final = 30
+"""Numbers that a text column becomes (skrub's default for its StringEncoder)."""
+
+SQUASH_AT: Final = 3.0
+"""Largest absolute value of a scaled number. Holzmüller et al. 2024 (arXiv 2407.04491); skrub's default. Measured for
+linear models in 3 folds against standardization: ames RMSE 28,780 against 31,215, adult AUC .906 against .905,
+telco_churn .844 and german_credit .793 both."""
+
+_UNSAFE: Final = re.compile(r'[\[\]{}<>",:\s]+')
+"""Characters that LightGBM (JSON) or XGBoost refuse in feature names."""
+
+
+def safe_names(names: list[str]) -> list[str]:
+    """Feature names that every booster accepts, each unlike all others; harmless names stay as they are."""
+    taken: set[str] = set()
+    result = []
+    for name in names:
+        base = safe = _UNSAFE.sub("_", name)
+        number = 2
+        while safe in taken:
+            safe, number = f"{base}_{number}", number + 1
+        taken.add(safe)
+        result.append(safe)
+    return result
+
+
+def as_labels(column: pd.Series) -> np.ndarray:
+    """A column as labels: object [n] of str, NaN where missing.
+
+    Whole numbers read the same whether they came as int or float, booleans as 1 and 0, so that a column means the same
+    whether or not the frame at hand has missing values in it.
+    """
+    if column.dtype == bool:
+        column = column.astype("int64")
+    codes, uniques = pd.factorize(column)
+    labels = np.empty(len(uniques) + 1, dtype=object)
+    labels[:-1] = [_label(value) for value in uniques]
+    labels[-1] = np.nan
+    return labels[codes]
+
+
+def _label(value: Any) -> str:
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def as_number(column: pd.Series) -> np.ndarray:
+    """A column as float64 [n]: text that reads as a number is one, everything else and infinity are missing."""
+    if column.dtype == object:
+        column = pd.to_numeric(column, errors="coerce")
+    elif pd.api.types.is_datetime64_any_dtype(column.dtype):
+        return np.full(len(column), np.nan)
+    values = column.to_numpy(dtype=np.float64)
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+class NumberBlock(BaseEstimator):
+    """Numbers and booleans as they are."""
+
+    def __init__(self, columns: list[str]) -> None:
+        self.columns = columns
+
+    def fit(self, frame: pd.DataFrame) -> Self:
+        self.names_ = list(self.columns)
+        self.sources_ = list(self.columns)
+        return self
+
+    def transform(self, frame: pd.DataFrame) -> np.ndarray:
+        if not self.columns:
+            return np.empty((len(frame), 0))
+        return np.column_stack([as_number(frame[column]) for column in self.columns])
+
+
+class DatetimeBlock(BaseEstimator):
+    """Instants as year, month, day, hour, seconds since 1970 and weekday (skrub's DatetimeEncoder)."""
+
+    def __init__(self, columns: list[str]) -> None:
+        self.columns = columns
+
+    def fit(self, frame: pd.DataFrame) -> Self:
+        from skrub import DatetimeEncoder
+
+        self.encoders_ = []
+        self.names_: list[str] = []
+        self.sources_: list[str] = []
+        for column in self.columns:
+            encoder = DatetimeEncoder(add_weekday=True)
+            encoder.fit_transform(self._instants(frame[column]))
+            self.encoders_.append(encoder)
+            self.names_ += list(encoder.all_outputs_)
+            self.sources_ += [column] * len(encoder.all_outputs_)
+        return self
+
+    def transform(self, frame: pd.DataFrame) -> np.ndarray:
+        parts = [
+            encoder.transform(self._instants(frame[column])).to_numpy(dtype=np.float64)
+            for column, encoder in zip(self.columns, self.encoders_, strict=True)
+        ]
+        return np.hstack([np.empty((len(frame), 0)), *parts])
+
+    @staticmethod
+    def _instants(column: pd.Series) -> pd.Series:
+        return as_datetime(column).reset_index(drop=True)
+
+
+class TextBlock(BaseEstimator):
+    """Text as its main directions among character n-grams (skrub's StringEncoder). Missing text is empty text."""
+
+    def __init__(self, columns: list[str], seed: int) -> None:
+        self.columns = columns
+        self.seed = seed
+
+    def fit(self, frame: pd.DataFrame) -> Self:
+        from skrub import StringEncoder
+
+        self.encoders_: list[Any] = []
+        self.names_: list[str] = []
+        self.sources_: list[str] = []
+        for column in self.columns:
+            encoder = StringEncoder(n_components=TEXT_COMPONENTS, random_state=self.seed)
+            texts = self._texts(frame[column])
+            if not texts.str.strip().astype(bool).any():
+                self.encoders_.append(None)  # no text in these rows to learn from
+                continue
+            with warnings.catch_warnings():
+                # Few distinct texts give fewer directions than asked for, which is what we want then.
+                warnings.filterwarnings("ignore", message="The matrix shape is", category=UserWarning)
+                encoder.fit_transform(texts)
+            self.encoders_.append(encoder)
+            self.names_ += list(encoder.all_outputs_)
+            self.sources_ += [column] * len(encoder.all_outputs_)
+        return self
+
+    def transform(self, frame: pd.DataFrame) -> np.ndarray:
+        parts = [
+            encoder.transform(self._texts(frame[column])).to_numpy(dtype=np.float64)
+            for column, encoder in zip(self.columns, self.encoders_, strict=True)
+            if encoder is not None
+        ]
+        return np.hstack([np.empty((len(frame), 0)), *parts])
+
+    @staticmethod
+    def _texts(column: pd.Series) -> pd.Series:
+        labels = as_labels(column)
+        return pd.Series(np.where(pd.isna(labels), "", labels), name=column.name, dtype=object)
+
+
+class CategoryBlock(BaseEstimator):
+    """Categories with their levels fixed at fit: unseen ones and missing ones are missing."""
+
+    def __init__(self, columns: list[str]) -> None:
+        self.columns = columns
+
+    def fit(self, frame: pd.DataFrame) -> Self:
+        self.names_ = list(self.columns)
+        self.sources_ = list(self.columns)
+        self.encoder_ = OrdinalEncoder(
+            handle_unknown="use_encoded_value",
+            unknown_value=np.nan,
+            encoded_missing_value=np.nan,
+            max_categories=MAX_LEVELS,
+        )
+        self.levels_: list[list[str]] = []
+        if self.columns:
+            self.encoder_.fit(_label_matrix(frame, self.columns))
+            self.levels_ = [self._levels(at) for at in range(len(self.columns))]
+        return self
+
+    def _levels(self, at: int) -> list[str]:
+        rare = self.encoder_.infrequent_categories_[at]
+        rare_set = set() if rare is None else set(rare)
+        levels = [str(level) for level in self.encoder_.categories_[at] if isinstance(level, str)]
+        kept = [level for level in levels if level not in rare_set]
+        if rare_set:
+            other = "other"
+            while other in kept:
+                other += "_"
+            kept.append(other)
+        return kept
+
+    def transform(self, frame: pd.DataFrame) -> np.ndarray:
+        """Codes as float64 [n, p], NaN where missing or unseen."""
+        if not self.columns:
+            return np.empty((len(frame), 0))
+        return np.asarray(self.encoder_.transform(_label_matrix(frame, self.columns)), dtype=np.float64)
+
+    def categories(self, frame: pd.DataFrame) -> list[pd.Categorical]:
+        """The columns as pandas categories."""
+        codes = np.nan_to_num(self.transform(frame), nan=-1.0).astype(np.int64)
+        return [
+            pd.Categorical.from_codes(codes[:, at], categories=pd.Index(levels, dtype=object))
+            for at, levels in enumerate(self.levels_)
+        ]
+
+
+class OneHotBlock(BaseEstimator):
+    """Categories as one column of 0 and 1 a level, rare levels together; missing is a level where it was seen."""
+
+    def __init__(self, columns: list[str]) -> None:
+        self.columns = columns
+
+    def fit(self, frame: pd.DataFrame) -> Self:
+        self.encoder_ = OneHotEncoder(
+            handle_unknown="infrequent_if_exist", max_categories=MAX_ONE_HOT, sparse_output=False
+        )
+        self.names_: list[str] = []
+        self.sources_: list[str] = []
+        if self.columns:
+            self.encoder_.fit(_label_matrix(frame, self.columns))
+            for column in self.columns:
+                at = self.columns.index(column)
+                count = self._width(at)
+                self.sources_ += [column] * count
+            self.names_ = list(self.encoder_.get_feature_names_out(self.columns))
+        return self
+
+    def _width(self, at: int) -> int:
+        rare = self.encoder_.infrequent_categories_[at]
+        levels = len(self.encoder_.categories_[at])
+        return levels if rare is None else levels - len(rare) + 1
+
+    def transform(self, frame: pd.DataFrame) -> np.ndarray:
+        if not self.columns:
+            return np.empty((len(frame), 0))
+        return np.asarray(self.encoder_.transform(_label_matrix(frame, self.columns)), dtype=np.float64)
+
+
+class SquashedNumbers(BaseEstimator):
+    """Numbers for linear models: gaps filled with the median and marked, scaled by the quartiles, outliers squashed.
+
+    A scaled value z becomes z / sqrt(1 + (z / 3)**2), which keeps the order of values and leaves the usual ones alone.
+    Where both quartiles are equal, the range takes the place of the distance between them.
+    """
+
+    def fit(self, numbers: np.ndarray) -> Self:
+        """Learn from numbers [n, p] with NaN for what is missing."""
+        self.imputer_ = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
+        filled = self.imputer_.fit_transform(numbers)[:, : numbers.shape[1]]
+        low, self.center_, high = np.percentile(filled, [25, 50, 75], axis=0)
+        spread, half_range = high - low, (filled.max(axis=0) - filled.min(axis=0)) / 2
+        self.scale_ = np.where(spread > 0, spread, np.where(half_range > 0, half_range, 1.0))
+        self.indicators_ = [int(at) for at in self.imputer_.indicator_.features_]
+        return self
+
+    def transform(self, numbers: np.ndarray) -> np.ndarray:
+        """Scaled numbers [n, p], followed by a column of 0 and 1 for each that had gaps when it was learned."""
+        filled = self.imputer_.transform(numbers)
+        values = filled[:, : numbers.shape[1]]
+        # Differences of huge numbers may overflow to infinity, which squashes to the bound as it should.
+        with np.errstate(over="ignore"):
+            scaled = np.clip((values - self.center_) / self.scale_, -1e100, 1e100)
+        return np.hstack([scaled / np.hypot(1.0, scaled / SQUASH_AT), filled[:, numbers.shape[1] :]])
+
+
+def _label_matrix(frame: pd.DataFrame, columns: list[str]) -> np.ndarray:
+    matrix = np.empty((len(frame), len(columns)), dtype=object)
+    for at, column in enumerate(columns):
+        matrix[:, at] = as_labels(frame[column])
+    return matrix

@@ -1,0 +1,312 @@
+"""From a canonical frame to the matrix that an estimator takes, learned from given rows and from no others."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
+
+import joblib
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from mt_assets.trainer.checks import Check
+from mt_assets.trainer.errors import DataError
+from mt_assets.trainer.features.columns import (
+    CategoryBlock,
+    DatetimeBlock,
+    NumberBlock,
+    OneHotBlock,
+    SquashedNumbers,
+    TextBlock,
+    safe_names,
+)
+
+if TYPE_CHECKING:
+    from mt_assets.trainer.data.profile import DataProfile
+    from mt_assets.trainer.data.splits import Splits
+    from mt_assets.trainer.data.table import Table
+    from mt_assets.trainer.planning.plan import TrainingPlan
+    from mt_assets.trainer.search.result import StudyResult
+    from mt_assets.trainer.training import TrainedModel
+
+Encoding = Literal["native", "ordinal", "one_hot"]
+
+_FILE: Final = "preprocessor.joblib"
+
+
+class TablePreprocessor(TransformerMixin, BaseEstimator):
+    """Turn feature columns into what an estimator takes.
+
+    Parameters
+    ----------
+    columns : dict of str to role
+        Feature columns with their roles (`numeric`, `boolean`, `categorical`, `datetime`, `text`).
+    encoding : {"native", "ordinal", "one_hot"}
+        `native`: a frame with numbers as float64 and categories as pandas categories, for boosters. `ordinal`: float32
+        with categories as level numbers and NaN for what is missing, for forests. `one_hot`: float64 without gaps,
+        scaled, for linear models.
+    seed : int
+        For the directions that text is projected on.
+
+    Attributes
+    ----------
+    rows_seen_ : numpy.ndarray
+        Row positions (the index) of the frame it was fitted on, int64 [n].
+    source_columns_ : dict of str to str
+        The original column of each output feature.
+    feature_names_in_ : numpy.ndarray
+    """
+
+    def __init__(self, columns: dict[str, str], encoding: Encoding = "native", seed: int = 0) -> None:
+        self.columns = columns
+        self.encoding = encoding
+        self.seed = seed
+
+    def fit(self, X: pd.DataFrame, y: Any = None) -> Self:
+        """Learn levels, medians, scales and text directions from canonical rows.
+
+        Raises
+        ------
+        DataError
+            When a column is missing.
+        """
+        self.fit_transform(X)
+        return self
+
+    def fit_transform(self, X: pd.DataFrame, y: Any = None, **fit_params: Any) -> pd.DataFrame | np.ndarray:
+        """Fit, and return the rows encoded."""
+        frame = self._own_columns(X)
+        whole = pd.api.types.is_integer_dtype(frame.index.dtype)
+        self.rows_seen_ = frame.index.to_numpy(dtype=np.int64) if whole else np.arange(len(frame), dtype=np.int64)
+        self.feature_names_in_ = np.array(list(self.columns), dtype=object)
+        self.n_features_in_ = len(self.columns)
+        kinds = {column: self._kind(frame[column], role) for column, role in self.columns.items()}
+        of = {kind: [name for name, each in kinds.items() if each == kind] for kind in set(kinds.values())}
+        self.numbers_ = [
+            NumberBlock(of.get("number", [])),
+            DatetimeBlock(of.get("datetime", [])),
+            TextBlock(of.get("text", []), self.seed),
+        ]
+        block = OneHotBlock if self.encoding == "one_hot" else CategoryBlock
+        self.categories_ = block(of.get("category", []))
+        for each in (*self.numbers_, self.categories_):
+            each.fit(frame)
+        numbers = self._number_matrix(frame)
+        self.scaler_ = SquashedNumbers().fit(numbers) if self.encoding == "one_hot" and numbers.shape[1] else None
+        self._name_outputs()
+        return self._assemble(frame, numbers)
+
+    def transform(self, X: pd.DataFrame) -> pd.DataFrame | np.ndarray:
+        """Encode rows.
+
+        Parameters
+        ----------
+        X : pandas.DataFrame
+            Canonical; columns in any order, others are ignored. Unseen categories and new gaps are allowed.
+
+        Returns
+        -------
+        pandas.DataFrame or numpy.ndarray
+            [n, features]; a frame with X's index for `native`.
+
+        Raises
+        ------
+        DataError
+            When a column is missing.
+        """
+        check_is_fitted(self, "source_columns_")
+        frame = self._own_columns(X)
+        return self._assemble(frame, self._number_matrix(frame))
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Names of the output features, object [features]."""
+        check_is_fitted(self, "source_columns_")
+        return np.array(list(self.source_columns_), dtype=object)
+
+    def _own_columns(self, X: pd.DataFrame) -> pd.DataFrame:
+        if not isinstance(X, pd.DataFrame):
+            raise DataError(f"Features must come as a pandas frame with named columns, not as {type(X).__name__}.")
+        missing = [column for column in self.columns if column not in X.columns]
+        if missing:
+            names = ", ".join(repr(column) for column in missing)
+            raise DataError(
+                f"The data lacks {'column' if len(missing) == 1 else 'columns'} {names}, which the model was trained on.",
+                suggestions=(f"Add {names}; values may be missing.",),
+            )
+        return X[list(self.columns)]
+
+    @staticmethod
+    def _kind(column: pd.Series, role: str) -> str:
+        """How a column is encoded. Booleans written as words are categories of two levels."""
+        if role == "boolean" and column.dtype == object:
+            return "category"
+        return {"numeric": "number", "boolean": "number", "categorical": "category"}.get(role, role)
+
+    def _number_matrix(self, frame: pd.DataFrame) -> np.ndarray:
+        return np.hstack([block.transform(frame) for block in self.numbers_])
+
+    def _name_outputs(self) -> None:
+        names = [name for block in self.numbers_ for name in block.names_]
+        sources = [source for block in self.numbers_ for source in block.sources_]
+        if self.scaler_ is not None:
+            gaps = self.scaler_.indicators_
+            names, sources = (
+                names + [f"{names[at]}_missing" for at in gaps],
+                sources + [sources[at] for at in gaps],
+            )
+        names, sources = names + list(self.categories_.names_), sources + list(self.categories_.sources_)
+        self.source_columns_ = dict(zip(safe_names(names), sources, strict=True))
+
+    def _assemble(self, frame: pd.DataFrame, numbers: np.ndarray) -> pd.DataFrame | np.ndarray:
+        if self.encoding == "one_hot":
+            scaled = numbers if self.scaler_ is None else self.scaler_.transform(numbers)
+            return np.hstack([scaled, self.categories_.transform(frame)])
+        if self.encoding == "ordinal":
+            # Forests compute in float32; values beyond its range would become infinite.
+            largest = float(np.finfo(np.float32).max)
+            everything = np.hstack([np.clip(numbers, -largest, largest), self.categories_.transform(frame)])
+            return everything.astype(np.float32)
+        names = list(self.source_columns_)
+        columns: dict[str, Any] = {name: numbers[:, at] for at, name in enumerate(names[: numbers.shape[1]])}
+        columns |= dict(zip(names[numbers.shape[1] :], self.categories_.categories(frame), strict=True))
+        return pd.DataFrame(columns, index=frame.index)
+
+
+def rows_digest(positions: np.ndarray) -> str:
+    """A short name for a set of rows: blake2b (16 bytes, hexadecimal) over the sorted positions."""
+    ordered = np.sort(np.asarray(positions, dtype="<i8"))
+    return hashlib.blake2b(ordered.tobytes(), digest_size=16).hexdigest()
+
+
+class FittedPreprocessor:
+    """The preprocessor fitted on the training rows, for people to inspect and reuse; `Storable`.
+
+    Attributes
+    ----------
+    transformer : TablePreprocessor
+    """
+
+    def __init__(self, transformer: TablePreprocessor) -> None:
+        self.transformer = transformer
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Positions that it was fitted on, int64."""
+        rows: np.ndarray = self.transformer.rows_seen_
+        return rows
+
+    @property
+    def digest(self) -> str:
+        """`rows_digest` of them."""
+        return rows_digest(self.rows)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """What comes out."""
+        return tuple(self.transformer.source_columns_)
+
+    def table(self) -> list[dict[str, Any]]:
+        """One row an original column: its role, and how many features it becomes, with the first of them."""
+        of: dict[str, list[str]] = {column: [] for column in self.transformer.columns}
+        for name, column in self.transformer.source_columns_.items():
+            of[column].append(name)
+        return [
+            {
+                "column": column,
+                "role": self.transformer.columns[column],
+                "features": len(names),
+                "names": ", ".join(names[:5]) + (", …" if len(names) > 5 else ""),
+            }
+            for column, names in of.items()
+        ]
+
+    def save(self, folder: Path) -> None:
+        joblib.dump(self.transformer, folder / _FILE)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        return cls(joblib.load(folder / _FILE))
+
+
+def fit_preprocessor(plan: TrainingPlan, table: Table, splits: Splits, profile: DataProfile) -> FittedPreprocessor:
+    """Fit the preprocessor of the recommended algorithm on `splits.train`, and on nothing else."""
+    from mt_assets.trainer.algorithms.registry import algorithm
+
+    features: Mapping[str, str] = profile.features
+    preprocessor = TablePreprocessor(dict(features), algorithm(plan.recommended).encoding, plan.seed)
+    frame = table.take(splits.train).frame(list(features))
+    return FittedPreprocessor(preprocessor.fit(frame))
+
+
+def check_fit_rows(
+    splits: Splits,
+    preprocessor: FittedPreprocessor | None = None,
+    study: StudyResult | None = None,
+    trained: TrainedModel | None = None,
+) -> Check:
+    """Hold the rows that fits were really given against the split.
+
+    Parameters
+    ----------
+    splits : Splits
+    preprocessor : FittedPreprocessor, optional
+        Must have seen `train` exactly.
+    study : StudyResult, optional
+        Each fold fit must have seen its fold's training rows exactly, and early stopping and score its validation rows.
+    trained : TrainedModel, optional
+        Must have seen all learning rows and no others.
+
+    Returns
+    -------
+    Check
+        `fit_on_train_only`, blocking; evidence: `fits` (how many were held against the split) and `wrong`, a table.
+    """
+    wrong: list[dict[str, Any]] = []
+    fits = 0
+    if preprocessor is not None:
+        fits += 1
+        if preprocessor.digest != rows_digest(splits.train):
+            wrong.append(_wrong("the preprocessor", preprocessor.rows, splits.train, splits.test))
+    if study is not None:
+        fits += sum(seen.fits for seen in study.fold_rows)
+        wrong += _wrong_folds(splits, study)
+    if trained is not None:
+        fits += 1
+        if {rows_digest(trained.rows), trained.rows_seen} != {rows_digest(splits.learning)}:
+            wrong.append(_wrong("the final fit", trained.rows, splits.learning, splits.test))
+    message = f"All {fits} fits saw the rows meant for them and no others."
+    if wrong:
+        where = ", ".join(entry["where"] for entry in wrong[:5])
+        message = f"Not every one of {fits} fits saw the rows meant for it and no others: {where}."
+    evidence = {"fits": fits, "wrong": wrong[:50]}
+    return Check(name="fit_on_train_only", passed=not wrong, blocking=True, message=message, evidence=evidence)
+
+
+def _wrong_folds(splits: Splits, study: StudyResult) -> list[dict[str, Any]]:
+    wrong = []
+    for seen in study.fold_rows:
+        fold = splits.folds[seen.fold]
+        train, validation = rows_digest(fold.train), rows_digest(fold.validation)
+        for what, saw, meant in (
+            ("preprocessor", seen.encoded, train),
+            ("fit", seen.fitted, train),
+            ("early stopping and score", seen.stopped, validation),
+        ):
+            if saw != meant:
+                wrong.append({"where": f"{what} in fold {seen.fold}", "fits": seen.fits, "saw": saw, "meant": meant})
+    return wrong
+
+
+def _wrong(where: str, saw: np.ndarray, meant: np.ndarray, test: np.ndarray) -> dict[str, Any]:
+    return {
+        "where": where,
+        "rows": len(saw),
+        "meant": len(meant),
+        "too_many": len(np.setdiff1d(saw, meant)),
+        "lacking": len(np.setdiff1d(meant, saw)),
+        "test_rows": len(np.intersect1d(saw, test)),
+    }

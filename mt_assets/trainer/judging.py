@@ -1,0 +1,79 @@
+"""The new model before its judge: it gets a version, meets the champion on the same rows, and takes over or not."""
+
+import numpy as np
+
+from mt_assets.spec import TrainingSpec
+from mt_assets.trainer.data.profile import DataProfile, encode_target
+from mt_assets.trainer.data.splits import Splits
+from mt_assets.trainer.data.table import Table
+from mt_assets.trainer.evaluation.evaluate import Evaluation
+from mt_assets.trainer.model import TrainedModel
+from mt_assets.trainer.planning.plan import TrainingPlan
+from mt_assets.trainer.promotion import ChampionView, PromotionDecision, decide_promotion, evaluate_gates, rows_digest
+from mt_assets.trainer.store.model_store import ModelStore, RunStore
+
+
+def judge(
+    spec: TrainingSpec,
+    run: RunStore,
+    *,
+    plan: TrainingPlan,
+    profile: DataProfile,
+    splits: Splits,
+    test: Table,
+    trained: TrainedModel,
+    evaluation: Evaluation,
+) -> PromotionDecision:
+    """Give the trained model a version, decide whether it becomes the champion, and make it so.
+
+    Rows that the champion was trained on are left out of the comparison.
+
+    Raises
+    ------
+    StoreError
+        If the champion's model cannot be read.
+    """
+    store = run.store
+    made = run.made()
+    version = store.add_version(
+        run_id=run.run_id,
+        addresses={name: asset.address for name, asset in made.items()},
+        metric=plan.metric,
+        score=evaluation.test.get(plan.metric),
+    )
+    champion, fresh = _champion_view(store, version.number, splits, test)
+    rows = splits.test[fresh]
+    frame = test.take(rows).frame()
+    decision = decide_promotion(
+        plan=plan,
+        spec=spec,
+        gates=evaluate_gates(spec.gates, evaluation),
+        y_test=encode_target(frame[profile.target.column], profile.target),
+        challenger_prediction=trained.model.scores(frame),
+        positive=profile.target.positive,
+        challenger_version=version.number,
+        champion=champion,
+        test_digest=rows_digest(splits.identities[rows]),
+        previous=run.previous("promotion_decision"),
+    )
+    if decision.takes_over:
+        store.crown(version.number)
+    return decision
+
+
+def _champion_view(
+    store: ModelStore, challenger: int, splits: Splits, test: Table
+) -> tuple[ChampionView | None, np.ndarray]:
+    """Return what the champion says of the test rows, and which of them it was never trained on."""
+    everything = np.ones(len(splits.test), dtype=bool)
+    champion = store.champion()
+    version = store.version(champion.number) if champion and champion.number != challenger else None
+    if version is None:
+        return None, everything
+    before = store.get(version.addresses["folds"])
+    model = store.get(version.addresses["trained_model"])
+    assert isinstance(before, Splits)
+    assert isinstance(model, TrainedModel)
+    fresh = ~np.isin(splits.identities[splits.test], before.identities[before.learning])
+    prediction = model.model.scores(test.take(splits.test[fresh]).frame())
+    return ChampionView(version=version.number, prediction=prediction), fresh

@@ -1,0 +1,341 @@
+"""The model that a person takes away: from a table to predictions, in one estimator, and its stored form."""
+
+from __future__ import annotations
+
+import io
+import platform
+from functools import cached_property
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar, Final, Self
+
+import joblib
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils import ClassifierTags, RegressorTags
+from sklearn.utils.metaestimators import available_if
+
+from mt_assets.trainer.data.frames import canonical
+from mt_assets.trainer.errors import StoreError
+from mt_assets.trainer.store.record import Record
+
+MODEL_FILE: Final = "model.joblib"
+_ROWS_FILE: Final = "rows.npy"
+_FIXTURE_FILE: Final = "fixture.parquet"
+_EXPECTED_FILE: Final = "fixture.npy"
+
+TRUSTED_TYPES: Final[tuple[str, ...]] = (
+    "collections.OrderedDict",
+    "lightgbm.basic.Booster",
+    "lightgbm.sklearn.LGBMClassifier",
+    "lightgbm.sklearn.LGBMRegressor",
+    "mt_assets.trainer.features.columns.CategoryBlock",
+    "mt_assets.trainer.features.columns.DatetimeBlock",
+    "mt_assets.trainer.features.columns.NumberBlock",
+    "mt_assets.trainer.features.columns.OneHotBlock",
+    "mt_assets.trainer.features.columns.SquashedNumbers",
+    "mt_assets.trainer.features.columns.TextBlock",
+    "mt_assets.trainer.features.preprocessor.TablePreprocessor",
+    "mt_assets.trainer.model.TabularModel",
+    "numpy.dtype",
+    "sklearn.tree._tree.Tree",
+    "skrub._datetime_encoder.DatetimeEncoder",
+    "skrub._string_encoder.StringEncoder",
+    "skrub._to_str.ToStr",
+    "xgboost.core.Booster",
+    "xgboost.sklearn.XGBClassifier",
+    "xgboost.sklearn.XGBRegressor",
+)
+"""What skops may build when it reads a stored `TabularModel`. Written out by hand: a list taken from the file itself
+would trust whatever somebody put there."""
+
+
+def _is_classifier(model: TabularModel) -> bool:
+    return model.classes is not None
+
+
+class TabularModel(BaseEstimator):
+    """A fitted model that takes tables as people have them.
+
+    Parameters
+    ----------
+    pipeline : sklearn.pipeline.Pipeline
+        Fitted: `preprocessor`, then `model`.
+    features : tuple of str
+        Columns that a table must have; more columns, in any order, do no harm.
+    classes : tuple of labels or None
+        Original labels in the order of the probabilities; None for regression.
+    target : str
+        Name of the predicted column.
+    known : tuple of int or None
+        Codes of the classes that the estimator knows, where the rows that it learned from lacked some.
+
+    Examples
+    --------
+    >>> model.predict(pandas.read_csv("customers.csv"))  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        features: tuple[str, ...],
+        classes: tuple[Any, ...] | None,
+        target: str,
+        known: tuple[int, ...] | None = None,
+    ) -> None:
+        self.pipeline = pipeline
+        self.features = features
+        self.classes = classes
+        self.target = target
+        self.known = known
+
+    def predict(self, frame: pd.DataFrame) -> np.ndarray:
+        """Original labels (the likeliest, the first of equal ones) or values, [n].
+
+        Raises
+        ------
+        DataError
+            When a feature column is missing.
+        """
+        scores = self.scores(frame)
+        if self.classes is None:
+            return scores
+        labels: np.ndarray = self.classes_[scores.argmax(axis=1)]
+        return labels
+
+    @available_if(_is_classifier)
+    def predict_proba(self, frame: pd.DataFrame) -> np.ndarray:
+        """Probabilities [n, k] in the order of `classes_`.
+
+        Raises
+        ------
+        DataError
+            When a feature column is missing.
+        """
+        return self.scores(frame)
+
+    def scores(self, frame: pd.DataFrame) -> np.ndarray:
+        """What metrics look at: probabilities [n, k] in the order of the class codes, or values [n]; float64."""
+        return self.scores_of(self.encode(frame))
+
+    def encode(self, frame: pd.DataFrame) -> pd.DataFrame | np.ndarray:
+        """The features as the estimator sees them, [n, len(encoded_names)]."""
+        own = [column for column in self.features if column in frame.columns]
+        encoded: pd.DataFrame | np.ndarray = self.pipeline["preprocessor"].transform(canonical(frame[own]))
+        return encoded
+
+    def scores_of(self, encoded: pd.DataFrame | np.ndarray) -> np.ndarray:
+        """`scores` of encoded features."""
+        if not len(encoded):
+            return np.empty((0, len(self.classes)) if self.classes is not None else 0)
+        if self.classes is None:
+            return np.asarray(self.estimator.predict(encoded), dtype=np.float64).reshape(len(encoded))
+        probabilities = np.asarray(self.estimator.predict_proba(encoded), dtype=np.float64)
+        if self.known is None:
+            return probabilities
+        everything = np.zeros((len(encoded), len(self.classes)))
+        everything[:, list(self.known)] = probabilities
+        return everything
+
+    @property
+    def estimator(self) -> Any:
+        """The fitted estimator behind the preprocessor."""
+        return self.pipeline["model"]
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """Original labels, [k]."""
+        if self.classes is None:
+            raise AttributeError("a regression model has no classes")
+        labels = np.array(self.classes)
+        return labels.astype(object) if labels.dtype.kind == "U" else labels
+
+    @property
+    def feature_names_in_(self) -> np.ndarray:
+        """As scikit-learn names it: the columns of `features`."""
+        return np.array(self.features, dtype=object)
+
+    @property
+    def n_features_in_(self) -> int:
+        return len(self.features)
+
+    @property
+    def encoded_names(self) -> tuple[str, ...]:
+        """Names of the encoded features."""
+        return tuple(self.source_columns)
+
+    @property
+    def source_columns(self) -> dict[str, str]:
+        """The original column of each encoded feature."""
+        return dict(self.pipeline["preprocessor"].source_columns_)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        if self.classes is None:
+            tags.estimator_type, tags.regressor_tags = "regressor", RegressorTags()
+        else:
+            tags.estimator_type, tags.classifier_tags = "classifier", ClassifierTags()
+        return tags
+
+
+class ModelFacts(Record):
+    """What is written down about a trained model.
+
+    Attributes
+    ----------
+    algorithm : str
+    params : dict
+    features : tuple of str
+    classes : tuple or None
+    target : str
+    rows_seen : str
+        `rows_digest` of the rows that the estimator was fitted on.
+    n_rows : int
+    seconds : float
+        Of the fit, encoding included.
+    versions : dict
+        Of Python and the libraries.
+    notes : tuple of str
+    model_digest : str
+        Sha256 of the model file.
+    """
+
+    filename: ClassVar[str] = "model.json"
+
+    algorithm: str
+    params: dict[str, Any]
+    features: tuple[str, ...]
+    classes: tuple[bool | int | float | str, ...] | None
+    target: str
+    rows_seen: str
+    n_rows: int
+    seconds: float
+    versions: dict[str, str]
+    notes: tuple[str, ...] = ()
+    model_digest: str = ""
+
+
+class TrainedModel:
+    """A trained model with what is known about it and a few rows that prove it; `Storable`.
+
+    Attributes
+    ----------
+    facts : ModelFacts
+    rows : numpy.ndarray
+        Positions of the rows that it was fitted on, int64.
+    fixture : pandas.DataFrame
+        Up to 50 rows of its features.
+    expected : numpy.ndarray
+        Its scores for them (`TabularModel.scores`).
+    """
+
+    def __init__(
+        self,
+        facts: ModelFacts,
+        rows: np.ndarray,
+        fixture: pd.DataFrame,
+        expected: np.ndarray,
+        *,
+        model: TabularModel | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        self.facts = facts
+        self.rows = rows
+        self.fixture = fixture
+        self.expected = expected
+        self._folder = folder
+        if model is not None:
+            self.__dict__["model"] = model
+
+    @cached_property
+    def model(self) -> TabularModel:
+        """The model itself, read on first use.
+
+        Raises
+        ------
+        StoreError
+            When the stored file is missing or was changed; it is then not read.
+        """
+        content = self._content
+        if sha256(content).hexdigest() != self.facts.model_digest:
+            raise StoreError(
+                f"{self.path / MODEL_FILE} is not what was stored (its digest differs), so it is not read.",
+                suggestions=("Train the model again.",),
+            )
+        model: TabularModel = joblib.load(io.BytesIO(content))
+        return model
+
+    @property
+    def _content(self) -> bytes:
+        if self._folder is None:
+            return self._made
+        try:
+            return (self._folder / MODEL_FILE).read_bytes()
+        except OSError as error:
+            raise StoreError(f"The stored model in {self._folder} cannot be read: {error}") from error
+
+    @cached_property
+    def _made(self) -> bytes:
+        content = io.BytesIO()
+        joblib.dump(self.model, content)
+        return content.getvalue()
+
+    @property
+    def path(self) -> Path:
+        """The folder that it is stored in.
+
+        Raises
+        ------
+        StoreError
+            Before it is stored.
+        """
+        if self._folder is None:
+            raise StoreError("The trained model is not stored yet, so that it has no path.")
+        return self._folder
+
+    @property
+    def algorithm(self) -> str:
+        return self.facts.algorithm
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return self.facts.params
+
+    @property
+    def rows_seen(self) -> str:
+        return self.facts.rows_seen
+
+    @property
+    def size_mb(self) -> float:
+        """Of the model file, in megabytes (10^6 bytes)."""
+        return (len(self._made) if self._folder is None else (self._folder / MODEL_FILE).stat().st_size) / 1e6
+
+    def save(self, folder: Path) -> None:
+        content = self._content
+        (folder / MODEL_FILE).write_bytes(content)
+        self.facts.model_copy(update={"model_digest": sha256(content).hexdigest()}).save(folder)
+        np.save(folder / _ROWS_FILE, self.rows)
+        np.save(folder / _EXPECTED_FILE, self.expected)
+        self.fixture.to_parquet(folder / _FIXTURE_FILE)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        try:
+            facts = ModelFacts.load(folder)
+            rows, expected = np.load(folder / _ROWS_FILE), np.load(folder / _EXPECTED_FILE)
+            fixture = pd.read_parquet(folder / _FIXTURE_FILE)
+        except (OSError, ValueError) as error:
+            raise StoreError(f"The stored model in {folder} is missing or damaged: {error}") from error
+        return cls(facts, rows, fixture, expected, folder=folder)
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that a model stands on."""
+    libraries = ("numpy", "pandas", "scikit-learn", "skrub", "lightgbm", "xgboost")
+    return {"python": platform.python_version(), **{library: version(library) for library in libraries}}

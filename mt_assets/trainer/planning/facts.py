@@ -1,0 +1,120 @@
+"""The facts that rules look at, gathered once from the spec, the profile and the learning rows.
+
+No test row is read here, and nothing that was computed from one is passed on.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import joblib
+import numpy as np
+
+from mt_assets.spec import TrainingSpec
+from mt_assets.trainer.algorithms.registry import available
+from mt_assets.trainer.data.profile import DataProfile, encode_target
+from mt_assets.trainer.data.splits import Splits
+from mt_assets.trainer.data.table import Table
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the rules may look at.
+
+    Attributes
+    ----------
+    spec : TrainingSpec
+    task : {"classification", "regression"}
+    n_classes : int
+        Classes of the target; 0 for regression.
+    rows : int
+        Learning rows: with a target and not test rows.
+    columns : int
+        Columns of the table.
+    features : int
+        Usable feature columns.
+    folds : int
+        Fits of one trial.
+    available : tuple of str
+        Algorithms of this version for the task.
+    cores : int
+        Cores that this process may use, by affinity and control group.
+    minority_share : float or None
+        Share of the rarest class among the learning rows; None for regression.
+    linear_r2, tree_r2 : float or None
+        Cross-validated R² of a linear and of a small boosted-tree model; None for classification and where the
+        comparison says nothing.
+    """
+
+    spec: TrainingSpec
+    task: Literal["classification", "regression"]
+    n_classes: int
+    rows: int
+    columns: int
+    features: int
+    folds: int
+    available: tuple[str, ...]
+    cores: int
+    minority_share: float | None = None
+    linear_r2: float | None = None
+    tree_r2: float | None = None
+
+    @property
+    def cells(self) -> int:
+        """Rows times features times the trees that a booster grows in one round: what a fit costs, roughly."""
+        return self.rows * self.features * (self.n_classes if self.n_classes > 2 else 1)
+
+    @property
+    def balance(self) -> float | None:
+        """Rows of the rarest class over those that it would have if all had the same; 1 is even."""
+        return None if self.minority_share is None else round(self.minority_share * self.n_classes, 4)
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """Metrics of a search for several things at once; empty for the usual one."""
+        return tuple(self.spec.hyperparameter_search.objectives or ())
+
+    @property
+    def time_budget(self) -> float | None:
+        """Seconds for the whole run."""
+        return self.spec.options.time_budget
+
+    @property
+    def search_timeout(self) -> float | None:
+        """Seconds that the spec gives the search."""
+        return self.spec.hyperparameter_search.timeout
+
+    @property
+    def time_limited(self) -> bool:
+        """Whether the clock can end the search."""
+        return self.time_budget is not None or self.search_timeout is not None
+
+
+def gather_facts(spec: TrainingSpec, table: Table, profile: DataProfile, splits: Splits) -> Facts:
+    """Collect what the rules need, looking at learning rows alone."""
+    target = profile.target
+    classification = target.task == "classification"
+    linear_r2 = tree_r2 = None
+    if not classification:
+        from mt_assets.trainer.planning.linearity import linearity  # scikit-learn, which a mere reader of plans spares
+
+        linear_r2, tree_r2 = linearity(table, profile, splits, spec.options.seed)
+    return Facts(
+        spec=spec,
+        task="classification" if classification else "regression",
+        n_classes=len(target.classes),
+        rows=len(splits.learning),
+        columns=len(table.columns),
+        features=len(profile.features),
+        folds=len(splits.folds),
+        available=available(target.task),
+        cores=joblib.cpu_count(),
+        minority_share=_minority_share(table, profile, splits) if classification else None,
+        linear_r2=linear_r2,
+        tree_r2=tree_r2,
+    )
+
+
+def _minority_share(table: Table, profile: DataProfile, splits: Splits) -> float:
+    values = table.take(splits.learning).frame([profile.target.column])[profile.target.column]
+    counts = np.bincount(encode_target(values, profile.target).astype(np.int64))
+    return round(float(counts[counts > 0].min() / counts.sum()), 4)

@@ -1,0 +1,215 @@
+"""The training plan: every automatic choice of a run, made once, before anything is trained.
+
+What belongs here: the plan's type, and how its choices are put together from the facts and the rule tables. What does
+not: the rules themselves (`rules`), how facts are gathered (`facts`), and the choices that are made elsewhere and only
+recorded here (the target's in `data.profile`, the folds' in `data.splits`).
+"""
+
+import difflib
+import json
+from typing import Any, ClassVar, Literal
+
+from mt_assets.spec import TrainingSpec
+from mt_assets.spec_values import GATE_METRICS
+from mt_assets.trainer.data.profile import DataProfile
+from mt_assets.trainer.data.splits import Splits
+from mt_assets.trainer.data.table import Table
+from mt_assets.trainer.errors import SpecError
+from mt_assets.trainer.evaluation.metrics import metric_names
+from mt_assets.trainer.planning.candidates import absences, competing, present
+from mt_assets.trainer.planning.decision import Decision
+from mt_assets.trainer.planning.facts import Facts, gather_facts
+from mt_assets.trainer.planning.rules import CANDIDATES, METRIC, RECOMMENDATION, TABLES, meant
+from mt_assets.trainer.store.record import Record
+
+
+class TrainingPlan(Record):
+    """What the run will do, with the reasons.
+
+    Attributes
+    ----------
+    task : {"classification", "regression"}
+    metric : str
+        The metric that search, selection and promotion look at; a name of `evaluation.metrics.METRICS`.
+    algorithms : tuple of str
+        The candidates, in the order of their first trials.
+    recommended : str
+        The algorithm that a run of one single model uses: the first that the table of algorithms recommends.
+    sampler : {"tpe", "random"}
+    pruner : {"median", "none"}
+    n_trials : int
+        Trials of the search; with the search switched off one per algorithm.
+    timeout : float or None
+        Seconds that the search may take; None is without limit.
+    search_enabled : bool
+    class_weight : {"balanced", None}
+    early_stopping_rounds : int
+        Rounds without improvement on the validation fold after which a booster stops.
+    folds_per_trial : int
+        Fits of one unpruned trial.
+    threads : int
+        Threads of each fit.
+    seed : int
+    decisions : tuple of Decision
+        Every choice above and those about target and folds, in the order in which they were made.
+    """
+
+    filename: ClassVar[str] = "training_plan.json"
+
+    task: Literal["classification", "regression"]
+    metric: str
+    algorithms: tuple[str, ...]
+    recommended: str
+    sampler: Literal["tpe", "random"]
+    pruner: Literal["median", "none"]
+    n_trials: int
+    timeout: float | None
+    search_enabled: bool
+    class_weight: Literal["balanced"] | None
+    early_stopping_rounds: int
+    folds_per_trial: int
+    threads: int
+    seed: int
+    decisions: tuple[Decision, ...]
+
+    def table(self) -> list[dict[str, str]]:
+        """One row a decision, every cell as text: decision, value, rule, reason, evidence, override."""
+        return [
+            {
+                "decision": decision.decision,
+                "value": _text(decision.value),
+                "rule": decision.rule,
+                "reason": decision.reason,
+                "evidence": ", ".join(f"{key} = {_text(value)}" for key, value in decision.evidence.items()),
+                "override": decision.override,
+            }
+            for decision in self.decisions
+        ]
+
+    def note(self) -> str:
+        """The decision table as Markdown, for the note of a tracked run."""
+        rows = self.table()
+        columns = ("decision", "value", "reason", "evidence", "rule", "override")
+        lines = ["## Decisions", "", f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+        lines += [f"| {' | '.join(_cell(row[column]) for column in columns)} |" for row in rows]
+        return "\n".join(lines) + "\n"
+
+
+def make_plan(spec: TrainingSpec, table: Table, profile: DataProfile, splits: Splits) -> TrainingPlan:
+    """Make every choice of the run from the spec and the learning rows.
+
+    Parameters
+    ----------
+    spec : TrainingSpec
+    table : Table
+        The whole table; its test rows are not read.
+    profile : DataProfile
+    splits : Splits
+
+    Raises
+    ------
+    SpecError
+        A metric, a gate or an algorithm of the spec does not suit the task that the data has.
+    """
+    return decide(gather_facts(spec, table, profile, splits), earlier=(*profile.target.decisions, *splits.decisions))
+
+
+def decide(facts: Facts, earlier: tuple[Decision, ...] = ()) -> TrainingPlan:
+    """Apply every rule table to the facts.
+
+    Parameters
+    ----------
+    facts : Facts
+    earlier : tuple of Decision
+        What was decided about target and folds; comes first in the plan's record.
+    """
+    _refuse_impossible(facts)
+    decisions = {table.decision: table.decide(facts) for table in TABLES}
+    if facts.spec.algorithms is None:
+        decisions |= _with_stand_ins(decisions, facts)
+    value = {name: decision.value for name, decision in decisions.items()}
+    return TrainingPlan(
+        task=facts.task,
+        metric=value["metric"],
+        algorithms=value["algorithms"],
+        recommended=value["recommended"][0],
+        sampler=value["sampler"],
+        pruner=value["pruner"],
+        n_trials=value["n_trials"],
+        timeout=value["timeout"],
+        search_enabled=facts.spec.hyperparameter_search.enabled,
+        class_weight=value["class_weight"],
+        early_stopping_rounds=value["early_stopping_rounds"],
+        folds_per_trial=facts.folds,
+        threads=value["threads"],
+        seed=value["seed"],
+        decisions=(*earlier, *decisions.values()),
+    )
+
+
+def _with_stand_ins(decisions: dict[str, Decision], facts: Facts) -> dict[str, Decision]:
+    """The two decisions about algorithms, saying what this version lacks and what takes its place."""
+    recommended, entered = meant(facts), competing(meant(facts), facts.task)
+    missing = {
+        RECOMMENDATION.decision: absences(recommended, facts.available),
+        CANDIDATES.decision: absences(entered[len(recommended) :], facts.available),
+    }
+    value = {
+        RECOMMENDATION.decision: list(present(recommended, facts.available)),
+        CANDIDATES.decision: decisions[CANDIDATES.decision].value,
+    }
+    return {
+        name: decisions[name].model_copy(
+            update={"value": value[name], "reason": f"{decisions[name].reason} {missing[name]}".strip()}
+        )
+        for name in missing
+    }
+
+
+def _refuse_impossible(facts: Facts) -> None:
+    """Refuse metrics and algorithms that do not suit the task.
+
+    Reading a spec refuses what is wrong in itself; here the task and the number of classes are known as well.
+    """
+    suitable = metric_names(facts.task, facts.n_classes)
+    kind = f"{facts.task} with {facts.n_classes} classes" if facts.n_classes else facts.task
+    metrics = {METRIC.rule(facts).override: METRIC.value(facts), "promotion.metric": facts.spec.promotion.metric}
+    for key, metric in metrics.items():
+        if metric is not None and metric not in suitable:
+            _refuse(key, metric, f"is not a metric of {kind}", suitable)
+    for name in facts.spec.algorithms or ():
+        if name not in facts.available:
+            _refuse("algorithm", name, f"cannot be trained for {facts.task} by this version", facts.available)
+    known = GATE_METRICS[facts.task]
+    for gate in facts.spec.gates:
+        if gate.metric not in known:
+            _refuse("qualityGates", gate.metric, f"is not a figure of {kind}", tuple(sorted(known)))
+
+
+def _refuse(key: str, value: str, problem: str, allowed: tuple[str, ...]) -> None:
+    near = difflib.get_close_matches(value, allowed, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise SpecError(
+        f"`{key}` is {value!r}, which {problem}.{hint} Allowed: {', '.join(allowed)}.",
+        suggestions=(f"Set `{key}` to one of {', '.join(allowed)}.",),
+    )
+
+
+def _text(value: Any) -> str:
+    """A decision's value or fact as a person would write it."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(_text(item) for item in value)
+    if isinstance(value, dict):
+        return json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return str(value)
+
+
+def _cell(text: str) -> str:
+    """Text that does not break a Markdown table."""
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,36 @@
+"""All rule tables, in the order in which a plan lists their decisions.
+
+A new choice is a new table here; a new case is a new row in its table.
+"""
+
+from mt_assets.trainer.planning.model_rules import CANDIDATES, CLASS_WEIGHT, ENSEMBLE, METRIC, RECOMMENDATION, meant
+from mt_assets.trainer.planning.search_rules import (
+    EARLY_STOPPING,
+    PRUNER,
+    REPRODUCIBLE,
+    SAMPLER,
+    SEED,
+    THREADS,
+    TIMEOUT,
+    TRIALS,
+    WORKERS,
+)
+
+__all__ = ["CANDIDATES", "METRIC", "RECOMMENDATION", "TABLES", "meant"]
+
+TABLES = (
+    METRIC,
+    RECOMMENDATION,
+    CANDIDATES,
+    TRIALS,
+    SAMPLER,
+    PRUNER,
+    TIMEOUT,
+    CLASS_WEIGHT,
+    EARLY_STOPPING,
+    THREADS,
+    WORKERS,
+    ENSEMBLE,
+    SEED,
+    REPRODUCIBLE,
+)

@@ -1,0 +1,280 @@
+"""Rules about the search: how many trials, proposed and cut short how, and with what time and machine."""
+
+from operator import attrgetter
+
+import numpy as np
+
+from mt_assets.spec import TrainingSpec
+from mt_assets.trainer.planning.facts import Facts
+from mt_assets.trainer.planning.model_rules import MANY_ROWS, candidates
+from mt_assets.trainer.planning.rule import Rule, RuleTable, always, asked
+
+LARGE_CELLS = 5_000_000
+"""Rows x features x trees a round above which a trial is slow: one thread of LightGBM takes about 1 microsecond a cell
+for 150 trees, hence 5 s a fit and 25 s a trial of five folds."""
+
+TRIALS_BY_ROWS = ((100, 4), (500, 8), (2_500, 15), (10_000, 40), (100_000, 100))
+"""How many models are worth trying, by learning rows, log-log interpolated: AutoGluon's answer to overfitting the
+validation rows of small tables (`EarlyStoppingCountCallback`, presets of version 1.5)."""
+
+MOST_PATIENCE = 100
+"""AutoGluon waits `max(20, round(300 * min(1, 10000 / rows)))` rounds. Measured with LightGBM at learning rate 0.05 in
+five folds, 300 instead of 100 rounds double the time and gain 0.0000 of ROC AUC on `telco_churn`, 0.0009 on
+`german_credit` and 0.4 % of the RMSE on `ames`; 20 lose 0.011 and 2 % on the latter two."""
+
+TAIL_SECONDS, TAIL_SHARE = 10.0, 0.15
+"""Kept from a time budget for what comes before and after the search: imports, the load check and a first tracking
+store take about 10 s on any data, reading, final fit and evaluation a share."""
+
+
+def trials_for_rows(rows: int) -> int:
+    """Trials by the size rule: log-log interpolated, constant beyond the ends of `TRIALS_BY_ROWS`."""
+    sizes, trials = np.log(np.asarray(TRIALS_BY_ROWS, dtype=np.float64)).T
+    return round(float(np.exp(np.interp(np.log(max(rows, 1)), sizes, trials))))
+
+
+def patience_for_rows(rows: int) -> int:
+    """Early stopping rounds by learning rows."""
+    return min(MOST_PATIENCE, max(20, round(300 * min(1.0, 10_000 / max(rows, 1)))))
+
+
+def search_share(budget: float) -> float:
+    """Seconds of a time budget that the search may take."""
+    return round(budget * (1 - TAIL_SHARE) - TAIL_SECONDS, 1)
+
+
+def search_deadline(spec: TrainingSpec, *, started: float) -> float | None:
+    """When the search of a run with a time budget must end, in the clock of `started`; None without a budget.
+
+    What came before the search counts: a slow start leaves less for it.
+    """
+    budget = spec.options.time_budget
+    return None if budget is None else started + search_share(budget)
+
+
+def _large(facts: Facts) -> bool:
+    return facts.rows > MANY_ROWS or facts.cells > LARGE_CELLS
+
+
+TRIALS = RuleTable(
+    "n_trials",
+    (
+        Rule(
+            "trials.disabled",
+            lambda f: not f.spec.hyperparameter_search.enabled,
+            lambda f: len(candidates(f)),
+            "The search is switched off: each algorithm is tried once, with its start configuration.",
+            "hyperparameterSearch.enabled",
+        ),
+        asked("trials.asked", "hyperparameter_search.n_trials", "hyperparameterSearch.nTrials"),
+        Rule(
+            "trials.quick",
+            lambda f: f.spec.scenario == "quick",
+            20,
+            "A quick baseline is 20 trials.",
+            "hyperparameterSearch.nTrials",
+        ),
+        Rule(
+            "trials.production",
+            lambda f: f.spec.scenario == "production",
+            100,
+            "A production model is 100 trials.",
+            "hyperparameterSearch.nTrials",
+        ),
+        Rule(
+            "trials.size",
+            always,
+            lambda f: max(trials_for_rows(f.rows), len(candidates(f))),
+            "As many as {facts.rows:,} learning rows can tell apart, and one for each algorithm at least.",
+            "hyperparameterSearch.nTrials",
+            ("rows",),
+        ),
+    ),
+)
+
+
+SAMPLER = RuleTable(
+    "sampler",
+    (
+        asked("sampler.asked", "hyperparameter_search.sampler", "hyperparameterSearch.sampler"),
+        Rule(
+            "sampler.objectives",
+            lambda f: len(f.objectives) > 1,
+            "tpe",
+            "Several objectives call for NSGA-II, which this version does not have: TPE on the first one.",
+            "hyperparameterSearch.sampler",
+        ),
+        Rule(
+            "sampler.quick",
+            lambda f: f.spec.scenario == "quick",
+            "random",
+            "A quick baseline: random search.",
+            "hyperparameterSearch.sampler",
+        ),
+        Rule(
+            "sampler.production",
+            lambda f: f.spec.scenario == "production",
+            "tpe",
+            "A production model: TPE learns from the trials before.",
+            "hyperparameterSearch.sampler",
+        ),
+        Rule(
+            "sampler.large",
+            _large,
+            "tpe",
+            "A trial is slow on data of this size: TPE makes the most of each.",
+            "hyperparameterSearch.sampler",
+            ("rows", "cells"),
+        ),
+        Rule(
+            "sampler.auto",
+            always,
+            "tpe",
+            "TPE learns from the trials before.",
+            "hyperparameterSearch.sampler",
+            ("rows",),
+        ),
+    ),
+)
+
+
+PRUNER = RuleTable(
+    "pruner",
+    (
+        Rule(
+            "pruner.disabled",
+            lambda f: not f.spec.hyperparameter_search.enabled,
+            "none",
+            "The search is switched off: every start configuration is evaluated on all folds.",
+            "hyperparameterSearch.enabled",
+        ),
+        Rule(
+            "pruner.single_fold",
+            lambda f: f.folds < 2,
+            "none",
+            "With a single fold a trial is over before anything could be cut short.",
+            "validationStrategy.folds",
+            ("folds",),
+        ),
+        asked("pruner.asked", "hyperparameter_search.pruner", "hyperparameterSearch.pruner"),
+        Rule(
+            "pruner.large",
+            _large,
+            "median",
+            "A trial is slow on data of this size: those below the median after some folds end early.",
+            "hyperparameterSearch.pruner",
+            ("rows", "cells"),
+        ),
+        Rule(
+            "pruner.folds",
+            always,
+            "median",
+            "Trials whose mean over the first folds is below the median end early.",
+            "hyperparameterSearch.pruner",
+            ("folds",),
+        ),
+    ),
+)
+
+
+TIMEOUT = RuleTable(
+    "timeout",
+    (
+        Rule(
+            "timeout.budget",
+            lambda f: f.time_budget is not None and (f.search_timeout or np.inf) > search_share(f.time_budget),
+            lambda f: search_share(f.time_budget or 0.0),
+            "What the time budget leaves for the search: 10 s and 15 % are reserved for reading, final fit, evaluation"
+            " and registration.",
+            "options.timeBudget",
+            ("time_budget", "search_timeout"),
+        ),
+        asked("timeout.asked", "hyperparameter_search.timeout", "hyperparameterSearch.timeout"),
+        Rule("timeout.none", always, None, "No limit is asked for.", "hyperparameterSearch.timeout"),
+    ),
+)
+
+
+EARLY_STOPPING = RuleTable(
+    "early_stopping_rounds",
+    (
+        asked("early_stopping.asked", "options.early_stopping_rounds", "options.earlyStoppingRounds"),
+        Rule(
+            "early_stopping.size",
+            always,
+            lambda f: patience_for_rows(f.rows),
+            "The fewer the rows, the noisier a fold's score and the longer a booster waits for the next improvement.",
+            "options.earlyStoppingRounds",
+            ("rows",),
+        ),
+    ),
+)
+
+
+THREADS = RuleTable(
+    "threads",
+    (
+        asked("threads.asked", "options.threads", "options.threads"),
+        Rule(
+            "threads.single",
+            always,
+            1,
+            "One thread a worker: threads of one fit that wait for each other lose 10 to 40 times on a shared core and"
+            " gain 1.2 times at best on tables of this size.",
+            "options.threads",
+            ("cells",),
+        ),
+    ),
+)
+
+
+WORKERS = RuleTable(
+    "workers",
+    (
+        Rule(
+            "workers.single",
+            always,
+            1,
+            "This version runs one trial after the other.",
+            "hyperparameterSearch.workers",
+            ("cores",),
+        ),
+    ),
+)
+
+
+SEED = RuleTable(
+    "seed",
+    (
+        Rule(
+            "seed.options",
+            always,
+            attrgetter("spec.options.seed"),
+            "Every random choice of the run follows from it.",
+            "options.seed",
+        ),
+    ),
+)
+
+
+REPRODUCIBLE = RuleTable(
+    "reproducible",
+    (
+        Rule(
+            "reproducible.clock",
+            lambda f: f.time_limited,
+            False,
+            "Which trials fit into the time depends on the clock; finished ones are always reused.",
+            "hyperparameterSearch.timeout",
+            ("time_budget", "search_timeout"),
+        ),
+        Rule(
+            "reproducible.count",
+            always,
+            True,
+            "The trials are counted, not timed: the same data, spec and versions give the same model.",
+            "hyperparameterSearch.timeout",
+            ("time_budget", "search_timeout"),
+        ),
+    ),
+)

@@ -1,0 +1,128 @@
+"""The result of a training, put together from what its phases stored."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mt_assets.result import Budget, DataSummary, ErrorReport, Experiment, Metadata, Metrics, TrainingResult
+from mt_assets.spec import TrainingSpec
+from mt_assets.trainer.checks import Check
+from mt_assets.trainer.data.profile import DataProfile
+from mt_assets.trainer.data.table import Table
+from mt_assets.trainer.evaluation.evaluate import Evaluation
+from mt_assets.trainer.evaluation.importance import FeatureImportance
+from mt_assets.trainer.model import MODEL_FILE, TrainedModel
+from mt_assets.trainer.planning.plan import TrainingPlan
+from mt_assets.trainer.promotion import PromotionDecision
+from mt_assets.trainer.recovery.failures import INTERRUPTED
+from mt_assets.trainer.reporting.tracked import ExperimentRun
+from mt_assets.trainer.search.result import BestParams, StudyResult
+from mt_assets.trainer.store.model_store import ModelStore, Training
+from mt_assets.trainer.store.record import Record
+
+ARTIFACTS = ("trained_model", "feature_importance", "optuna_study", "test_metrics")
+"""The assets whose files a person may want to open."""
+
+
+def successful_result(
+    spec: TrainingSpec,
+    training: Training,
+    *,
+    table: Table,
+    profile: DataProfile,
+    plan: TrainingPlan,
+    study: StudyResult,
+    best: BestParams,
+    trained: TrainedModel,
+    evaluation: Evaluation,
+    importance: FeatureImportance,
+    promotion: PromotionDecision,
+    recorded: ExperimentRun,
+) -> TrainingResult:
+    """Put together the result of a training that went through."""
+    stored = {
+        "raw_data": table,
+        "data_profile": profile,
+        "training_plan": plan,
+        "optuna_study": study,
+        "best_params": best,
+        "trained_model": trained,
+        "test_metrics": evaluation,
+        "feature_importance": importance,
+        "promotion_decision": promotion,
+        "experiment_run": recorded,
+    }
+    return TrainingResult(success=True, **_parts(spec, stored, training.seconds))
+
+
+def failed_result(spec: TrainingSpec, store: ModelStore, run_id: str) -> TrainingResult:
+    """Put together what a run that failed has left: its error, and every part that it had made."""
+    report = store.failure(run_id)
+    made = {
+        path.stem: version
+        for path in sorted((store.folder / "current").glob("*.json"))
+        if (version := store.current(path.stem)) and version.run_id == run_id
+    }
+    stored = {name: store.get(version.address) for name, version in made.items()}
+    seconds = {version.phase: version.seconds for version in made.values()}
+    error = ErrorReport.model_validate(report) if report else INTERRUPTED
+    return TrainingResult(success=False, error=error, **_parts(spec, stored, seconds))
+
+
+def check_quality_gates(promotion: PromotionDecision) -> Check:
+    """`quality_gates`: the model keeps every bound that the spec sets."""
+    missed = [gate for gate in promotion.gates if not gate.passed]
+    return Check(
+        name="quality_gates",
+        passed=not missed,
+        blocking=True,
+        message=" ".join(gate.reason for gate in missed) or f"All {len(promotion.gates)} gates are met.",
+        evidence={"gates": [gate.model_dump() for gate in promotion.gates]},
+    )
+
+
+def _parts(spec: TrainingSpec, stored: Mapping[str, Any], seconds: Mapping[str, float]) -> dict[str, Any]:
+    """Return the keys of the result that the stored assets can fill."""
+    parts: dict[str, Any] = {
+        "budget": Budget(asked=spec.options.time_budget, spent=sum(seconds.values()), phases=dict(seconds)),
+        "artifacts": [str(path) for name in ARTIFACTS if name in stored for path in _files(stored[name])],
+    }
+    metadata: dict[str, Any] = {"training_time": sum(seconds.values())}
+    if table := stored.get("raw_data"):
+        parts["data"] = DataSummary(fingerprint=table.digest, rows=len(table), columns=len(table.columns))
+    if profile := stored.get("data_profile"):
+        parts["warnings"] = profile.warnings
+    if plan := stored.get("training_plan"):
+        parts |= {"decisions": plan.decisions, "metric": plan.metric}
+    if study := stored.get("optuna_study"):
+        metadata |= {"n_trials": len(study.trials), "best_trial_number": study.best_number}
+    if best := stored.get("best_params"):
+        parts |= {"best_params": best.params, "algorithm": best.algorithm, "leaderboard": best.leaderboard}
+    if trained := stored.get("trained_model"):
+        parts["model_path"] = trained.path / MODEL_FILE
+    if evaluation := stored.get("test_metrics"):
+        parts["metrics"] = Metrics(
+            test=evaluation.test,
+            baseline=evaluation.baseline,
+            validation=evaluation.validation,
+            cross_validation=evaluation.cross_validation,
+        )
+    if importance := stored.get("feature_importance"):
+        parts["feature_importance"] = importance.permutation
+    if promotion := stored.get("promotion_decision"):
+        parts["gates"] = [gate.model_dump() for gate in promotion.gates]
+        parts["promotion"] = promotion.model_dump(exclude={"gates"})
+    if recorded := stored.get("experiment_run"):
+        parts["experiment"] = Experiment(
+            run_id=recorded.run_id, experiment_id=recorded.experiment_id, tracking_uri=recorded.tracking_uri
+        )
+        if recorded.status == "pending":
+            parts["warnings"] = (*parts.get("warnings", ()), recorded.reason)
+    return parts | {"metadata": Metadata(**metadata)}
+
+
+def _files(value: Record | TrainedModel) -> list[Path]:
+    """Return the stored files of an asset, without the small copies of plots that only the UI shows."""
+    if isinstance(value, TrainedModel):
+        return [value.path / MODEL_FILE]
+    return [path for path in value.files() if not path.name.startswith("small_")]

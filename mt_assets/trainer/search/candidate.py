@@ -1,0 +1,137 @@
+"""One candidate on one fold, and the durable record of how it did."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from mt_assets.trainer.store.atomic import write_atomic
+
+_SUFFIX: Final = ".npz"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An algorithm with a full set of parameters."""
+
+    algorithm: str
+    params: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class FoldResult:
+    """What a candidate did on one fold.
+
+    Attributes
+    ----------
+    key : str
+        Name in the cache.
+    fold : int
+    prediction : numpy.ndarray
+        For the fold's validation rows in ascending order: float32 probabilities [n, k], or float64 values [n].
+    best_iteration : int or None
+    seconds : float
+    encoded, fitted, stopped : str
+        `rows_digest` of the rows that the preprocessor was fitted on, that the estimator was fitted on, and that early
+        stopping and the score looked at.
+    notes : tuple of str
+    """
+
+    key: str
+    fold: int
+    prediction: np.ndarray
+    best_iteration: int | None
+    seconds: float
+    encoded: str
+    fitted: str
+    stopped: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CandidateResult:
+    """What a candidate did on the folds that it ran on, in their order.
+
+    Attributes
+    ----------
+    candidate : Candidate
+    folds : tuple of FoldResult
+    scores : tuple of float
+        One for each of them.
+    score : float
+        Mean of the scores; with folds of one row, the score of all predictions together.
+    pruned : bool
+        Whether it was given up before the last fold.
+    """
+
+    candidate: Candidate
+    folds: tuple[FoldResult, ...]
+    scores: tuple[float, ...]
+    score: float
+    pruned: bool = False
+
+    @property
+    def score_std(self) -> float | None:
+        """Standard deviation of the fold scores; None of a single one."""
+        return float(np.std(self.scores)) if len(self.scores) > 1 else None
+
+
+class FoldCache:
+    """Fold results as files, each written whole or not at all, named by everything that they depend on."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def get(self, key: str) -> FoldResult | None:
+        """The stored result, or None where there is none (or one that cannot be read)."""
+        try:
+            with np.load(self.folder / f"{key}{_SUFFIX}", allow_pickle=False) as stored:
+                told = json.loads(str(stored["told"]))
+                return FoldResult(prediction=stored["prediction"], **{**told, "notes": tuple(told["notes"])})
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError):
+            return None
+
+    def put(self, result: FoldResult) -> None:
+        """Store durably."""
+        told = asdict(replace(result, prediction=np.empty(0)))
+        del told["prediction"]
+        content = io.BytesIO()
+        np.savez(content, prediction=result.prediction, told=np.array(json.dumps(told)))
+        write_atomic(self.folder / f"{result.key}{_SUFFIX}", content.getvalue())
+
+
+def content_key(**parts: Any) -> str:
+    """Sha256 of everything that a result depends on; parts are JSON values."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@cache
+def code_digest() -> str:
+    """Sha256 of the code that makes fold results and of the versions of the libraries that it stands on."""
+    trainer = Path(__file__).resolve().parent.parent
+    sources = [*sorted((trainer / "features").glob("*.py")), *sorted((trainer / "algorithms").glob("*.py"))]
+    sources += [trainer / "search" / name for name in ("candidate.py", "fold_fits.py")]
+    sources += [trainer / "data" / "frames.py"]
+    digest = hashlib.sha256()
+    for source in sources:
+        digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    for library in ("numpy", "pandas", "scikit-learn", "skrub", "lightgbm", "xgboost", "optuna"):
+        digest.update(f"{library}=={_version(library)}\n".encode())
+    return digest.hexdigest()
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return "none"

@@ -1,0 +1,270 @@
+"""Fitting a candidate on a fold: encoding, early stopping, prediction."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+
+from mt_assets.trainer.algorithms.algorithm import Algorithm, Encoding, FitReport, FitSetting, Matrix
+from mt_assets.trainer.algorithms.registry import algorithm
+from mt_assets.trainer.data.profile import DataProfile
+from mt_assets.trainer.data.splits import Splits
+from mt_assets.trainer.data.table import Table
+from mt_assets.trainer.data.target import encode_target
+from mt_assets.trainer.errors import TrainingError
+from mt_assets.trainer.features.preprocessor import TablePreprocessor, rows_digest
+from mt_assets.trainer.planning.plan import TrainingPlan
+from mt_assets.trainer.search.candidate import Candidate, FoldCache, FoldResult, code_digest, content_key
+
+ENCODED_BYTES: Final = 2 * 1024**3
+"""Encoded folds that are kept in memory, so that each is made once; beyond it the longest unused is made again."""
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedFold:
+    """The matrices of one fold in one encoding, and the rows that they really came from.
+
+    Attributes
+    ----------
+    X, X_valid : matrix [n, p], [m, p]
+    y, y_valid : numpy.ndarray
+        Class codes or values.
+    encoded, fitted, stopped : str
+        `rows_digest`, see `FoldResult`.
+    """
+
+    X: Matrix
+    y: np.ndarray
+    X_valid: Matrix
+    y_valid: np.ndarray
+    encoded: str
+    fitted: str
+    stopped: str
+
+    @property
+    def nbytes(self) -> int:
+        return sum(
+            int(part.memory_usage().sum()) if isinstance(part, pd.DataFrame) else part.nbytes
+            for part in (self.X, self.X_valid)
+        )
+
+
+def fit_setting(plan: TrainingPlan, profile: DataProfile, splits: Splits) -> FitSetting:
+    """The facts of this run that estimators and spaces depend on."""
+    roles = list(profile.features.values())
+    return FitSetting(
+        task=plan.task,
+        n_classes=len(profile.target.classes),
+        rows=len(splits.learning),
+        features=len(roles),
+        seed=plan.seed,
+        threads=plan.threads,
+        class_weight=plan.class_weight if plan.task == "classification" else None,
+        categorical=sum(role == "categorical" for role in roles),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A fitted estimator and which of the target's classes it knows.
+
+    Attributes
+    ----------
+    estimator : estimator
+        Its classes are 0, 1, ... of `present`.
+    present : numpy.ndarray
+        Class codes that stood in the training rows, ascending; empty for regression.
+    report : FitReport
+    """
+
+    estimator: Any
+    present: np.ndarray
+    report: FitReport
+
+    def predict(self, X: Matrix, n_classes: int) -> np.ndarray:
+        """Probabilities float64 [n, n_classes] in the order of the class codes, or values [n]."""
+        if not n_classes:
+            return np.asarray(self.estimator.predict(X), dtype=np.float64).reshape(len(X))
+        if self.estimator is None:
+            known = np.ones((len(X), 1))
+        else:
+            known = np.asarray(self.estimator.predict_proba(X), dtype=np.float64)
+        if len(self.present) == n_classes:
+            return known
+        everything = np.zeros((len(X), n_classes))
+        everything[:, self.present] = known
+        return everything
+
+
+def fit_estimator(
+    learner: Algorithm,
+    setting: FitSetting,
+    params: Mapping[str, Any],
+    X: Matrix,
+    y: np.ndarray,
+    X_valid: Matrix | None = None,
+    y_valid: np.ndarray | None = None,
+    patience: int | None = None,
+) -> Fitted:
+    """Build and fit; a class that the training rows lack is predicted with probability 0.
+
+    Estimators see gapless codes, and stop early on rows of classes that they know. Training rows of one single class
+    leave nothing to learn: that class is then predicted for certain (the estimator is None).
+    """
+    estimator = learner.build(setting, params)
+    if setting.task == "regression":
+        return Fitted(
+            estimator, np.empty(0, dtype=np.int64), learner.fit(estimator, X, y, X_valid, y_valid, patience)
+        )
+    present, codes = np.unique(y, return_inverse=True)
+    if len(present) == 1:
+        return Fitted(None, present, FitReport(notes=("a fold has training rows of one class only",)))
+    if X_valid is not None and y_valid is not None:
+        known = np.isin(y_valid, present)
+        if not known.all():
+            X_valid, y_valid = X_valid[known], y_valid[known]
+        y_valid = np.searchsorted(present, y_valid)
+    report = learner.fit(estimator, X, codes, X_valid, y_valid, patience, setting.class_weight)
+    return Fitted(estimator, present, report)
+
+
+class FoldFits:
+    """Everything needed to fit candidates on the folds of a run, each fold encoded once for each encoding.
+
+    Only learning rows are read from the table; test rows never enter.
+    """
+
+    def __init__(
+        self,
+        plan: TrainingPlan,
+        table: Table,
+        profile: DataProfile,
+        splits: Splits,
+        preprocessor: TablePreprocessor,
+        cache: FoldCache,
+    ) -> None:
+        self.plan = plan
+        self.profile = profile
+        self.folds = splits.folds[: plan.folds_per_trial]
+        self.setting = fit_setting(plan, profile, splits)
+        self.cache = cache
+        self._preprocessor = preprocessor
+        self._table = table
+        self._rows = np.unique(np.concatenate([np.r_[fold.train, fold.validation] for fold in self.folds]))
+        self._frame: pd.DataFrame | None = None
+        self._encoded: OrderedDict[tuple[int, Encoding], EncodedFold] = OrderedDict()
+        self._fold_digests = [(rows_digest(fold.train), rows_digest(fold.validation)) for fold in self.folds]
+        self._y_valid: dict[int, np.ndarray] = {}
+        self._common = {
+            "table": table.digest,
+            "code": code_digest(),
+            "target": [profile.target.column, [str(label) for label in profile.target.classes]],
+            "columns": preprocessor.columns,
+            "encoder_seed": preprocessor.seed,
+            "setting": [getattr(self.setting, name) for name in FitSetting.__dataclass_fields__],
+            "patience": plan.early_stopping_rounds,
+        }
+
+    @property
+    def folds_key(self) -> str:
+        """Digest of the rows of all folds."""
+        return content_key(folds=self._fold_digests)
+
+    @property
+    def data_key(self) -> str:
+        """Digest of everything that fold results depend on, but the candidate."""
+        return content_key(common=self._common, folds=self._fold_digests)
+
+    def key(self, candidate: Candidate, fold: int) -> str:
+        """Name of a candidate's result on a fold."""
+        return content_key(
+            **self._common,
+            rows=self._fold_digests[fold],
+            algorithm=candidate.algorithm,
+            encoding=algorithm(candidate.algorithm).encoding,
+            params=candidate.params,
+        )
+
+    def y_valid(self, fold: int) -> np.ndarray:
+        """Target of a fold's validation rows in ascending order: class codes or values."""
+        if fold not in self._y_valid:
+            self._y_valid[fold] = self._targets(self._take(self.folds[fold].validation))
+        return self._y_valid[fold]
+
+    def run(self, candidate: Candidate, fold: int) -> FoldResult:
+        """The candidate's result on a fold, from the cache or fitted now and stored.
+
+        Raises
+        ------
+        TrainingError
+            When the estimator's predictions are not finite.
+        Exception
+            Whatever the estimator raises.
+        """
+        key = self.key(candidate, fold)
+        stored = self.cache.get(key)
+        if stored is not None:
+            return replace(stored, fold=fold)
+        learner = algorithm(candidate.algorithm)
+        data = self._encode(fold, learner.encoding)
+        started = time.perf_counter()
+        fitted = fit_estimator(
+            learner, self.setting, candidate.params, data.X, data.y, data.X_valid, data.y_valid,
+            self.plan.early_stopping_rounds,
+        )  # fmt: skip
+        prediction = fitted.predict(data.X_valid, self.setting.n_classes)
+        seconds = time.perf_counter() - started
+        if not np.isfinite(prediction).all():
+            raise TrainingError(f"{candidate.algorithm} predicted values that are not finite.")
+        result = FoldResult(
+            key=key,
+            fold=fold,
+            prediction=prediction.astype(np.float32) if self.setting.n_classes else prediction,
+            best_iteration=fitted.report.best_iteration,
+            seconds=seconds,
+            encoded=data.encoded,
+            fitted=data.fitted,
+            stopped=data.stopped,
+            notes=fitted.report.notes,
+        )
+        self.cache.put(result)
+        return result
+
+    def _encode(self, fold: int, encoding: Encoding) -> EncodedFold:
+        """The fold's matrices; the preprocessor is fitted on the fold's training rows."""
+        if (fold, encoding) in self._encoded:
+            self._encoded.move_to_end((fold, encoding))
+            return self._encoded[fold, encoding]
+        train, validation = self._take(self.folds[fold].train), self._take(self.folds[fold].validation)
+        preprocessor: TablePreprocessor = clone(self._preprocessor).set_params(encoding=encoding)
+        X = preprocessor.fit_transform(train)
+        data = EncodedFold(
+            X=X,
+            y=self._targets(train),
+            X_valid=preprocessor.transform(validation),
+            y_valid=self.y_valid(fold),
+            encoded=rows_digest(preprocessor.rows_seen_),
+            fitted=rows_digest(train.index.to_numpy()),
+            stopped=rows_digest(validation.index.to_numpy()),
+        )
+        self._encoded[fold, encoding] = data
+        while len(self._encoded) > 1 and sum(each.nbytes for each in self._encoded.values()) > ENCODED_BYTES:
+            self._encoded.popitem(last=False)
+        return data
+
+    def _take(self, positions: np.ndarray) -> pd.DataFrame:
+        """Features and target of rows, in ascending order."""
+        if self._frame is None:
+            columns = [*self._preprocessor.columns, self.profile.target.column]
+            self._frame = self._table.take(self._rows).frame(columns)
+        return self._frame.iloc[np.searchsorted(self._rows, np.sort(positions))]
+
+    def _targets(self, frame: pd.DataFrame) -> np.ndarray:
+        return encode_target(frame[self.profile.target.column], self.profile.target)

@@ -1,0 +1,175 @@
+"""What a search tells: its progress while it runs, its trials and its winner afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from mt_assets.trainer.store.record import Record
+
+
+@dataclass(frozen=True)
+class SearchProgress:
+    """Where a running search stands.
+
+    Attributes
+    ----------
+    done, total : int
+        Finished trials (of any state) and trials asked for.
+    best : float or None
+        Best score so far.
+    metric : str
+    algorithm : str
+        Of the trial that just finished.
+    seconds_left : float or None
+        Estimate from the trials so far, never beyond the deadline; None before the first one.
+    state : {"complete", "pruned", "failed"}
+        Of the trial that just finished.
+    """
+
+    done: int
+    total: int
+    best: float | None
+    metric: str
+    algorithm: str
+    seconds_left: float | None
+    state: str
+
+
+class TrialRecord(Record):
+    """One trial of a study.
+
+    Attributes
+    ----------
+    number : int
+    state : {"complete", "pruned", "failed"}
+    algorithm : str
+    params : dict
+        Flat, by the algorithm's own names.
+    score : float or None
+        Mean over the folds that ran (all of them, unless pruned).
+    score_std : float or None
+    fold_scores : tuple of (float or None)
+        None where the metric is undefined on a fold.
+    best_iterations : tuple of int
+        One for each fold; empty where the algorithm does not boost.
+    seconds : float
+        Time spent fitting and predicting, in whichever process that was.
+    start_configuration : bool
+        Tried before the search began to propose.
+    fold_keys : tuple of str
+        Names of the fold results in the cache.
+    notes : tuple of str
+    error : str or None
+        Class and message of what made it fail.
+    """
+
+    number: int
+    state: Literal["complete", "pruned", "failed"]
+    algorithm: str
+    params: dict[str, Any]
+    score: float | None = None
+    score_std: float | None = None
+    fold_scores: tuple[float | None, ...] = ()
+    best_iterations: tuple[int, ...] = ()
+    seconds: float = 0.0
+    start_configuration: bool = False
+    fold_keys: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    error: str | None = None
+
+
+class FoldRows(Record):
+    """The rows that fits of one fold were really given, as digests (`rows_digest`).
+
+    Attributes
+    ----------
+    fold : int
+    encoded : str
+        Rows that the fold's preprocessor was fitted on.
+    fitted : str
+        Rows that the estimator was fitted on.
+    stopped : str
+        Rows that early stopping and the score looked at.
+    fits : int
+        How many fits these digests stand for.
+    """
+
+    fold: int
+    encoded: str
+    fitted: str
+    stopped: str
+    fits: int
+
+
+class StudyResult(Record):
+    """A finished search.
+
+    Attributes
+    ----------
+    study_name, storage : str
+        Where Optuna keeps it; passwords are left out.
+    metric, direction : str
+    trials : tuple of TrialRecord
+    best_number : int
+    seconds : float
+        Sum over the trials, in whichever process they ran.
+    resumed_trials : int
+        Trials that were found finished or begun when this run started.
+    stopped_by : {"trials", "timeout", "disabled"}
+    parameter_importance : dict
+        Share of the winner's algorithm's parameters in the variation of the score (PED-ANOVA), where it can be told.
+    folds_key : str
+        Digest of the rows of all folds.
+    fold_rows : tuple of FoldRows
+    """
+
+    filename: ClassVar[str] = "training_history.json"
+
+    study_name: str
+    storage: str
+    metric: str
+    direction: Literal["maximize", "minimize"]
+    trials: tuple[TrialRecord, ...]
+    best_number: int
+    seconds: float
+    resumed_trials: int
+    stopped_by: Literal["trials", "timeout", "disabled"]
+    parameter_importance: dict[str, float] = {}
+    folds_key: str
+    fold_rows: tuple[FoldRows, ...] = ()
+
+    @property
+    def best(self) -> TrialRecord:
+        """The winning trial."""
+        return next(trial for trial in self.trials if trial.number == self.best_number)
+
+
+class BestParams(Record):
+    """The configuration to train.
+
+    Attributes
+    ----------
+    algorithm : str
+    params : dict
+        Flat; for boosters `n_estimators` is the mean of the folds' best rounds.
+    score, score_std : float
+        Over the folds.
+    trial_number : int
+    iterations : int or None
+        Mean best round, where the algorithm boosts.
+    reason : str
+    leaderboard : tuple of dict
+        The best trial of each algorithm, best first: algorithm, score, score_std, trial, trials, seconds.
+    """
+
+    filename: ClassVar[str] = "best_params.json"
+
+    algorithm: str
+    params: dict[str, Any]
+    score: float
+    score_std: float | None = None
+    trial_number: int
+    iterations: int | None = None
+    reason: str
+    leaderboard: tuple[dict[str, Any], ...] = ()

@@ -1,0 +1,94 @@
+"""Where Optuna keeps a study, and what a killed process may have left there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+
+from mt_assets.trainer.errors import SpecError, StoreError
+
+_JOURNAL: Final = "study.journal"
+_JOURNAL_SCHEME: Final = "journal://"
+_DATABASES: Final = ("postgresql", "mysql", "sqlite")
+_VARIABLE: Final = "MT_ASSETS_STUDY_STORAGE"
+
+
+def open_storage(url: str | None, folder: Path) -> tuple[BaseStorage, str]:
+    """Open the storage of studies.
+
+    Parameters
+    ----------
+    url : str or None
+        `postgresql://`, `mysql://` or `sqlite:///` for a database, `journal:///absolute/path` for a journal file; None
+        for a journal file in `folder`.
+    folder : pathlib.Path
+        The caller holds the model's lock, so that no other process uses a journal in it.
+
+    Returns
+    -------
+    storage : optuna.storages.BaseStorage
+    name : str
+        How to name it to people; without a password.
+
+    Raises
+    ------
+    SpecError
+        When the address is of another form.
+    StoreError
+        When the database cannot be reached.
+    """
+    if url is None:
+        return _own_journal(folder / _JOURNAL)
+    if url.startswith(_JOURNAL_SCHEME):
+        path = Path(url.removeprefix(_JOURNAL_SCHEME))
+        if not path.is_absolute():
+            raise SpecError(
+                f"{_VARIABLE}: {url!r} must name an absolute path, as in journal:///var/lib/mt_assets/studies.journal."
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return JournalStorage(JournalFileBackend(str(path))), url
+    if url.split(":")[0].split("+")[0] not in _DATABASES:
+        raise SpecError(
+            f"{_VARIABLE}: {_without_password(url)!r} is not an address of a study storage; it starts with "
+            "postgresql://, mysql://, sqlite:/// or journal:///."
+        )
+    try:
+        return RDBStorage(url), _without_password(url)
+    except Exception as error:  # drivers raise errors of their own, and ImportError where they are not installed
+        raise StoreError(
+            f"The study storage {_without_password(url)} cannot be opened: {type(error).__name__}: {error}",
+            suggestions=(
+                f"Check that the database runs and that the address in {_VARIABLE} is right.",
+                f"Unset {_VARIABLE} to keep studies in a file beside the other state.",
+            ),
+        ) from error
+
+
+def _own_journal(path: Path) -> tuple[BaseStorage, str]:
+    """A journal that nobody else writes: what a killed process left of its lock and of its last line goes away."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in path.parent.glob(f"{path.name}.lock*"):
+        leftover.unlink(missing_ok=True)
+    _cut_torn_line(path)
+    return JournalStorage(JournalFileBackend(str(path))), str(path)
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Remove an unfinished last line: whatever is written after it would make the whole journal unreadable."""
+    if not path.exists():
+        return
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        with path.open("r+b") as journal:
+            journal.truncate(whole)
+
+
+def _without_password(url: str) -> str:
+    scheme, mark, rest = url.partition("://")
+    account, at, place = rest.rpartition("@")
+    user, colon, _ = account.partition(":")
+    return f"{scheme}{mark}{user}{':***' if colon else ''}{at}{place}"

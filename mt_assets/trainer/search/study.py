@@ -1,0 +1,459 @@
+"""The search: trials proposed one after another by Optuna, each a candidate run on the folds.
+
+What is decided here: which trial comes next, when a trial is pruned, when the search ends, and who won. Fitting lies in
+`fold_fits`, proposing in `proposals`, keeping in `candidate` (fold results) and `storage` (the study).
+
+Everything is durable the moment it exists, and trial n depends on the finished trials before it alone. So a search that
+was killed and started again gives the trials of one that was not, and fits no finished fold again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import optuna
+from optuna.pruners import BasePruner, MedianPruner, NopPruner
+from optuna.trial import FrozenTrial, Trial, TrialState
+from threadpoolctl import threadpool_limits
+
+from mt_assets.trainer.algorithms.registry import algorithm
+from mt_assets.trainer.data.profile import DataProfile
+from mt_assets.trainer.data.splits import Splits
+from mt_assets.trainer.data.table import Table
+from mt_assets.trainer.errors import TrainingError
+from mt_assets.trainer.evaluation.metrics import DIRECTION, score
+from mt_assets.trainer.evaluation.predictions import FoldPrediction
+from mt_assets.trainer.features.preprocessor import TablePreprocessor
+from mt_assets.trainer.planning.plan import TrainingPlan
+from mt_assets.trainer.search.candidate import Candidate, CandidateResult, FoldCache, FoldResult, content_key
+from mt_assets.trainer.search.fold_fits import FoldFits
+from mt_assets.trainer.search.proposals import PerTrialSampler, SearchSpace, parameter_importance
+from mt_assets.trainer.search.result import BestParams, FoldRows, SearchProgress, StudyResult, TrialRecord
+from mt_assets.trainer.search.storage import open_storage
+
+__all__ = [
+    "BestParams", "FoldRows", "SearchProgress", "StudyResult", "TrialRecord",
+    "fold_predictions", "leaderboard", "run_search", "select_best",
+]  # fmt: skip
+
+PRUNING_STARTUP_TRIALS: Final = 5
+"""Finished trials before the median means something (Optuna's default)."""
+
+PRUNING_WARMUP_FOLDS: Final = 1
+"""Folds that no trial is pruned on: a single fold's score varies more between folds than between good candidates."""
+
+_TOLD: Final = "record"
+"""Trial attribute with what Optuna has no place for."""
+
+_FOLDS_FOLDER: Final = "folds"
+
+_STATES: Final[dict[TrialState, Literal["complete", "pruned", "failed"]]] = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}
+
+
+def run_search(
+    plan: TrainingPlan,
+    table: Table,
+    profile: DataProfile,
+    splits: Splits,
+    preprocessor: TablePreprocessor,
+    *,
+    folder: Path,
+    storage_url: str | None = None,
+    deadline: float | None = None,
+    progress: Callable[[SearchProgress], None] | None = None,
+    seed: int | None = None,
+) -> StudyResult:
+    """Search the best candidate, or go on with the search of the same work where it stopped.
+
+    Parameters
+    ----------
+    plan, table, profile, splits
+        Of the same run. Only learning rows are read.
+    preprocessor : TablePreprocessor
+        Cloned unfitted into every fold; its encoding is replaced by what each algorithm wants.
+    folder : pathlib.Path
+        For fold results and, without `storage_url`, for the study. The caller holds the model's lock.
+    storage_url : str, optional
+        See `storage.open_storage`.
+    deadline : float, optional
+        In `time.monotonic()` seconds. No fold is begun after it, or after the plan's timeout, once a trial is complete;
+        a trial cut off so stays open, and its folds are kept for the next run.
+    progress : callable, optional
+        Told after every trial.
+    seed : int, optional
+        Of the proposals; the plan's by default.
+
+    Returns
+    -------
+    StudyResult
+
+    Raises
+    ------
+    TrainingError
+        When every trial failed.
+    """
+    # The limit holds for BLAS, whose threads no estimator parameter reaches; boosters and forests are told theirs.
+    with _quiet_optuna(), threadpool_limits(limits=plan.threads):
+        fits = FoldFits(plan, table, profile, splits, preprocessor, FoldCache(folder / _FOLDS_FOLDER))
+        search = _Search(plan, splits, fits, plan.seed if seed is None else seed, progress)
+        search.open(folder, storage_url)
+        stopped_by = search.run(deadline)
+        return search.result(stopped_by)
+
+
+class _Search:
+    """One search at work."""
+
+    def __init__(
+        self,
+        plan: TrainingPlan,
+        splits: Splits,
+        fits: FoldFits,
+        seed: int,
+        progress: Callable[[SearchProgress], None] | None,
+    ) -> None:
+        learners = {name: algorithm(name) for name in plan.algorithms}
+        self.plan = plan
+        self.fits = fits
+        self.seed = seed
+        self.progress = progress
+        self.space = SearchSpace(
+            {name: learner.space(fits.setting) for name, learner in learners.items()},
+            {name: learner.starts(fits.setting) for name, learner in learners.items()},
+        )
+        self.total = plan.n_trials if plan.search_enabled else len(plan.algorithms)
+        self.direction = DIRECTION[plan.metric]
+        # Folds of one row tell most metrics nothing; there the predictions of all folds are scored together.
+        self.together = splits.strategy == "leave_one_out"
+        self.positive = fits.profile.target.positive
+
+    def open(self, folder: Path, storage_url: str | None) -> None:
+        """Open the study of this very work, new or begun."""
+        storage, self.storage_name = open_storage(storage_url, folder)
+        name = content_key(
+            data=self.fits.data_key,
+            algorithms=self.plan.algorithms,
+            metric=self.plan.metric,
+            sampler=self.plan.sampler,
+            pruner=self.plan.pruner,
+            seed=self.seed,
+        )
+        self.study = optuna.create_study(
+            study_name=name[:32],
+            storage=storage,
+            sampler=PerTrialSampler(self.plan.sampler, self.seed),
+            pruner=self._pruner(),
+            direction=self.direction,
+            load_if_exists=True,
+        )
+        self.resumed = sum(trial.state != TrialState.WAITING for trial in self._trials())
+
+    def _pruner(self) -> BasePruner:
+        if self.plan.pruner == "none":
+            return NopPruner()
+        return MedianPruner(n_startup_trials=PRUNING_STARTUP_TRIALS, n_warmup_steps=PRUNING_WARMUP_FOLDS)
+
+    def _trials(self) -> list[FrozenTrial]:
+        """The study's trials as far as this search counts, in the order of their numbers."""
+        return self.study.get_trials(deepcopy=False)[: self.total]
+
+    def _finished(self) -> list[FrozenTrial]:
+        return [trial for trial in self._trials() if trial.state.is_finished()]
+
+    def run(self, deadline: float | None) -> Literal["trials", "timeout", "disabled"]:
+        """Run trials until all are done or time is up; say which."""
+        finished = self._finished()
+        limit = float("inf") if deadline is None else deadline
+        if self.plan.timeout is not None:
+            spent = sum(trial.user_attrs[_TOLD]["seconds"] for trial in finished)
+            limit = min(limit, time.monotonic() + self.plan.timeout - spent)
+        done = len(finished)
+        self.complete = any(trial.state == TrialState.COMPLETE for trial in finished)
+        while done < self.total:
+            if self.complete and time.monotonic() > limit:
+                return "timeout"
+            trial = self._next_trial()
+            if not self._run_trial(trial, limit):
+                return "timeout"
+            done += 1
+            self._tell_progress(done, limit)
+        return "trials" if self.plan.search_enabled else "disabled"
+
+    def _next_trial(self) -> Trial:
+        """The trial that a killed process left open, or a new one."""
+        trials = self._trials()
+        for trial in trials:
+            if trial.state == TrialState.RUNNING:
+                return Trial(self.study, trial._trial_id)
+        waiting = any(trial.state == TrialState.WAITING for trial in trials)
+        if not waiting and len(trials) < len(self.space.starts):
+            self.study.enqueue_trial(self.space.fixed(len(trials)))
+        return self.study.ask()
+
+    def _run_trial(self, trial: Trial, limit: float) -> bool:
+        """Run a trial to its end; False where time was up before."""
+        name, params = "", {}
+        folds: list[FoldResult] = []
+        try:
+            name, params = self.space.suggest(trial)
+            outcome = self._run_folds(trial, Candidate(name, params), folds, limit)
+        except Exception as error:
+            # One candidate that cannot be fitted must not end a search; `result` raises where none can.
+            self._record(trial, folds, (), error=f"{type(error).__name__}: {error}")
+            self.study.tell(trial, state=TrialState.FAIL)
+            return True
+        if outcome is None:
+            return False
+        self._record(trial, folds, outcome.scores)
+        if outcome.pruned:
+            self.study.tell(trial, state=TrialState.PRUNED)
+        else:
+            self.study.tell(trial, outcome.score)
+            self.complete = True
+        return True
+
+    def _run_folds(
+        self, trial: Trial, candidate: Candidate, folds: list[FoldResult], limit: float
+    ) -> CandidateResult | None:
+        """The candidate on the folds, into `folds`, until it is pruned; None where time was up."""
+        reported = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
+        scores: list[float] = []
+        for fold in range(len(self.fits.folds)):
+            if self.complete and time.monotonic() > limit:
+                return None
+            folds.append(self.fits.run(candidate, fold))
+            scores.append(score(self.plan.metric, self.fits.y_valid(fold), folds[-1].prediction, self.positive))
+            so_far = self._score(folds, scores)
+            if fold not in reported:
+                trial.report(so_far, fold)
+            # Of folds reported by a killed process all but the last have had their verdict: to go on.
+            last = fold == len(self.fits.folds) - 1
+            if not last and fold >= max(reported, default=0) and trial.should_prune():
+                return CandidateResult(candidate, tuple(folds), tuple(scores), so_far, pruned=True)
+        return CandidateResult(candidate, tuple(folds), tuple(scores), so_far)
+
+    def _score(self, folds: list[FoldResult], scores: list[float]) -> float:
+        if not self.together:
+            return float(np.mean(scores))
+        y = np.concatenate([self.fits.y_valid(result.fold) for result in folds])
+        prediction = np.concatenate([result.prediction for result in folds])
+        return score(self.plan.metric, y, prediction, self.positive)
+
+    def _record(
+        self, trial: Trial, folds: list[FoldResult], scores: tuple[float, ...], error: str | None = None
+    ) -> None:
+        trial.set_user_attr(
+            _TOLD,
+            {
+                "fold_scores": list(scores),
+                "best_iterations": [each.best_iteration for each in folds if each.best_iteration is not None],
+                "seconds": sum(each.seconds for each in folds),
+                "fold_keys": [each.key for each in folds],
+                "rows": [[each.encoded, each.fitted, each.stopped] for each in folds],
+                "notes": sorted({note for each in folds for note in each.notes}),
+                "error": error,
+            },
+        )
+
+    def _tell_progress(self, done: int, limit: float) -> None:
+        if self.progress is None:
+            return
+        records = [self._trial_record(trial) for trial in self._finished()]
+        complete = [record.score for record in records if record.state == "complete" and record.score is not None]
+        best = None if not complete else max(complete) if self.direction == "maximize" else min(complete)
+        estimate = sum(record.seconds for record in records) / len(records) * (self.total - done)
+        self.progress(
+            SearchProgress(
+                done=done,
+                total=self.total,
+                best=best,
+                metric=self.plan.metric,
+                algorithm=records[-1].algorithm,
+                seconds_left=max(0.0, min(estimate, limit - time.monotonic())),
+                state=records[-1].state,
+            )
+        )
+
+    def _trial_record(self, trial: FrozenTrial) -> TrialRecord:
+        told = trial.user_attrs[_TOLD]
+        name, params = self.space.read(trial)
+        scores = tuple(told["fold_scores"])
+        state = _STATES[trial.state]
+        return TrialRecord(
+            number=trial.number,
+            state=state,
+            algorithm=name,
+            params=params,
+            score=None if state == "failed" else trial.value,
+            score_std=float(np.std(scores)) if len(scores) > 1 else None,
+            fold_scores=scores,
+            best_iterations=tuple(told["best_iterations"]),
+            seconds=told["seconds"],
+            start_configuration=trial.number < len(self.space.starts),
+            fold_keys=tuple(told["fold_keys"]),
+            notes=tuple(told["notes"]),
+            error=told["error"],
+        )
+
+    def result(self, stopped_by: Literal["trials", "timeout", "disabled"]) -> StudyResult:
+        """What came out.
+
+        Raises
+        ------
+        TrainingError
+            When no trial is complete.
+        """
+        finished = self._finished()
+        records = tuple(self._trial_record(trial) for trial in finished)
+        complete = [record for record in records if record.state == "complete"]
+        if not complete:
+            raise _all_failed(records)
+        best = _best(complete, self.direction)
+        seen = Counter(
+            (fold, *rows) for trial in finished for fold, rows in enumerate(trial.user_attrs[_TOLD]["rows"])
+        )
+        return StudyResult(
+            study_name=self.study.study_name,
+            storage=self.storage_name,
+            metric=self.plan.metric,
+            direction=self.direction,
+            trials=records,
+            best_number=best.number,
+            seconds=sum(record.seconds for record in records),
+            resumed_trials=self.resumed,
+            stopped_by=stopped_by,
+            parameter_importance=parameter_importance(
+                [(each.params, self.space.spaces[best.algorithm], each.score) for each in complete
+                 if each.algorithm == best.algorithm and each.score is not None],
+                self.direction,
+            ),
+            folds_key=self.fits.folds_key,
+            fold_rows=tuple(
+                FoldRows(fold=fold, encoded=encoded, fitted=fitted, stopped=stopped, fits=fits)
+                for (fold, encoded, fitted, stopped), fits in sorted(seen.items())
+            ),
+        )  # fmt: skip
+
+
+def select_best(study: StudyResult, plan: TrainingPlan) -> BestParams:
+    """Pick the candidate to train: the best mean score; of equal ones the earliest."""
+    best = study.best
+    board = leaderboard(study)
+    iterations = round(float(np.mean(best.best_iterations))) if best.best_iterations else None
+    assert best.score is not None
+    complete = sum(trial.state == "complete" for trial in study.trials)
+    of = f"{complete} complete trials" if complete > 1 else "the only complete trial"
+    ahead = ""
+    if len(board) > 1:
+        ahead = f"; next comes {algorithm(board[1]['algorithm']).display} with {board[1]['score']:.4g}"
+    return BestParams(
+        algorithm=best.algorithm,
+        params=algorithm(best.algorithm).with_iterations(best.params, iterations),
+        score=best.score,
+        score_std=best.score_std,
+        trial_number=best.number,
+        iterations=iterations,
+        reason=f"Best {plan.metric} of {of}: {best.score:.4g}{ahead}.",
+        leaderboard=tuple(board),
+    )
+
+
+def leaderboard(study: StudyResult) -> list[dict[str, Any]]:
+    """The best trial of each algorithm, best first.
+
+    Returns
+    -------
+    list of dict
+        algorithm, score, score_std, trial (its number), trials (of that algorithm), seconds (of all of them).
+    """
+    complete = [trial for trial in study.trials if trial.state == "complete"]
+    names = dict.fromkeys(trial.algorithm for trial in complete)
+    board = [_best([trial for trial in complete if trial.algorithm == name], study.direction) for name in names]
+    board.sort(key=lambda trial: _rank(trial, study.direction))
+    return [_board_row(trial, study) for trial in board]
+
+
+def fold_predictions(
+    study: StudyResult, folder: Path, splits: Splits, number: int | None = None
+) -> tuple[FoldPrediction, ...]:
+    """What a trial predicted for the validation rows of its folds.
+
+    Parameters
+    ----------
+    study : StudyResult
+    folder : pathlib.Path
+        That of the search.
+    splits : Splits
+        Those that the search was run with.
+    number : int, optional
+        Of the trial; the best one by default.
+
+    Raises
+    ------
+    TrainingError
+        When a fold's file is gone.
+    """
+    cache = FoldCache(folder / _FOLDS_FOLDER)
+    trial = study.best if number is None else next(each for each in study.trials if each.number == number)
+    predictions = []
+    for fold, key in enumerate(trial.fold_keys):
+        result = cache.get(key)
+        if result is None:
+            raise TrainingError(
+                f"The result of trial {trial.number} on fold {fold} is not in {cache.folder} any more.",
+                suggestions=("Run the search again; it fits what is missing and keeps the rest.",),
+            )
+        rows = np.sort(splits.folds[fold].validation)
+        predictions.append(FoldPrediction(fold=fold, positions=rows, prediction=result.prediction))
+    return tuple(predictions)
+
+
+def _rank(trial: TrialRecord, direction: str) -> tuple[float, int]:
+    assert trial.score is not None
+    return (-trial.score if direction == "maximize" else trial.score, trial.number)
+
+
+def _best(trials: list[TrialRecord], direction: str) -> TrialRecord:
+    return min(trials, key=lambda trial: _rank(trial, direction))
+
+
+def _board_row(trial: TrialRecord, study: StudyResult) -> dict[str, Any]:
+    same = [each for each in study.trials if each.algorithm == trial.algorithm]
+    return {
+        "algorithm": trial.algorithm,
+        "score": trial.score,
+        "score_std": trial.score_std,
+        "trial": trial.number,
+        "trials": len(same),
+        "seconds": sum(each.seconds for each in same),
+    }
+
+
+def _all_failed(records: tuple[TrialRecord, ...]) -> TrainingError:
+    (cause, times), *_ = Counter(record.error for record in records).most_common(1)
+    names = ", ".join(dict.fromkeys(record.algorithm for record in records))
+    return TrainingError(
+        f"All {len(records)} trials of {names} failed, {times} of them with {cause}.",
+        suggestions=("Try another `algorithm`.", "Look at the columns that the message names."),
+    )
+
+
+@contextmanager
+def _quiet_optuna() -> Iterator[None]:
+    """Keep Optuna's lines about each study and trial out of the log; progress is told in our own."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)

@@ -1,0 +1,351 @@
+"""All state of one model: what was made, which of it is current, its versions and its champion.
+
+<home>/models/<name>/
+  objects/<address>/     what was made, content-addressed, never overwritten
+  current/<asset>.json   the newest version of each asset
+  versions/<n>.json      each trained model that was judged, with everything it was made from
+  champion.json          the version that serves, and the one before it
+  pending/<n>.json       trainings that the tracker has not recorded yet
+  failures/<run>.json    what stopped a run
+  folds/, studies/       finished fold results and Optuna studies
+  runs/, lock            who is at work
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mt_assets.trainer.errors import StoreError
+from mt_assets.trainer.store import objects
+from mt_assets.trainer.store.atomic import sweep, write_atomic
+from mt_assets.trainer.store.record import Record, Storable
+
+R = TypeVar("R", bound=Record)
+
+
+class AssetVersion(Record):
+    """One version of one asset.
+
+    Attributes
+    ----------
+    asset : str
+    address : str
+        Where its value lies among the objects.
+    phase : str
+        Name of the phase that made it, perhaps with others.
+    run_id : str
+        The run that made it.
+    created : str
+        UTC, ISO 8601.
+    seconds : float
+        Wall time that making it took.
+    made_from : dict
+        Address of every asset upstream of it, direct or not.
+    """
+
+    asset: str
+    address: str
+    phase: str
+    run_id: str
+    created: str
+    seconds: float
+    made_from: dict[str, str]
+
+
+class Training(Record):
+    """One training from data to verdict, as it lies in the store.
+
+    Attributes
+    ----------
+    number : int
+        Of the model version that came of it.
+    run_id : str
+        The run that trained.
+    ended : str
+        When the model was judged: UTC, ISO 8601.
+    seconds : dict
+        Wall time of each phase.
+    addresses : dict
+        Address of every asset of the training that is there.
+    """
+
+    number: int
+    run_id: str
+    ended: str
+    seconds: dict[str, float]
+    addresses: dict[str, str]
+
+
+class ModelVersion(Record):
+    """One trained model that was judged.
+
+    Attributes
+    ----------
+    number : int
+        Counts from 1.
+    run_id : str
+    created : str
+        UTC, ISO 8601.
+    addresses : dict
+        Address of the model and of every asset upstream of its verdict.
+    score : float or None
+        The plan's metric on the test rows.
+    metric : str
+    """
+
+    number: int
+    run_id: str
+    created: str
+    addresses: dict[str, str]
+    metric: str
+    score: float | None
+
+
+class Champion(Record):
+    """Which version serves, and which one served before."""
+
+    number: int
+    previous: int | None
+    since: str
+
+
+class ModelStore:
+    """The state of the model `name` below `home`.
+
+    Parameters
+    ----------
+    home : Path
+        Absolute folder of all state (`home_folder`).
+    name : str
+        The model's slug.
+    """
+
+    def __init__(self, home: Path, name: str) -> None:
+        self.name = name
+        self.folder = home / "models" / name
+
+    @staticmethod
+    def names(home: Path) -> list[str]:
+        """Return the names of all models that have state below `home`."""
+        folder = home / "models"
+        return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+
+    # What was made
+
+    def put(self, value: Storable) -> str:
+        """Store a value and return its address."""
+        return objects.put(self.folder / "objects", value)
+
+    def get(self, address: str) -> Storable:
+        """Read the value at an address; StoreError where it is missing or damaged."""
+        return objects.get(self.folder / "objects", address)
+
+    def current(self, asset: str) -> AssetVersion | None:
+        """Return the newest version of an asset, or None before the first."""
+        return self._read(f"current/{asset}.json", AssetVersion)
+
+    def advance(self, version: AssetVersion) -> None:
+        """Make a version the current one."""
+        self._write(f"current/{version.asset}.json", version)
+
+    # Versions and the champion
+
+    def version(self, number: int) -> ModelVersion | None:
+        return self._read(f"versions/{number}.json", ModelVersion)
+
+    def versions(self) -> list[ModelVersion]:
+        """Return all judged versions, oldest first."""
+        paths = (self.folder / "versions").glob("*.json")
+        numbers = sorted(int(path.stem) for path in paths if path.stem.isdigit())
+        return [found for number in numbers if (found := self.version(number))]
+
+    def add_version(
+        self, *, run_id: str, addresses: Mapping[str, str], metric: str, score: float | None
+    ) -> ModelVersion:
+        """Add a judged model as the next version; the same model judged again in the same run keeps its number."""
+        known = self.versions()
+        for version in known:
+            if version.run_id == run_id and version.addresses["trained_model"] == addresses["trained_model"]:
+                return version
+        version = ModelVersion(
+            number=known[-1].number + 1 if known else 1,
+            run_id=run_id,
+            created=now(),
+            addresses=dict(addresses),
+            metric=metric,
+            score=score,
+        )
+        self._write(f"versions/{version.number}.json", version)
+        return version
+
+    def champion(self) -> Champion | None:
+        return self._read("champion.json", Champion)
+
+    def crown(self, number: int) -> Champion:
+        """Make a version the champion; the one before it is remembered."""
+        before = self.champion()
+        if before and before.number == number:
+            return before
+        champion = Champion(number=number, previous=before.number if before else None, since=now())
+        self._write("champion.json", champion)
+        return champion
+
+    # What a tracker that was down has still to be told
+
+    def pending(self) -> list[Training]:
+        """Return the trainings that the tracker has not recorded yet, oldest first."""
+        paths = sorted((self.folder / "pending").glob("*.json"), key=lambda path: int(path.stem))
+        return [found for path in paths if (found := self._read(f"pending/{path.name}", Training))]
+
+    def set_pending(self, training: Training, *, pending: bool) -> None:
+        """Remember that the tracker has still to be told of a training, or that it has been."""
+        if pending:
+            self._write(f"pending/{training.number}.json", training)
+        else:
+            (self.folder / "pending" / f"{training.number}.json").unlink(missing_ok=True)
+
+    # What went wrong
+
+    def record_failure(self, run_id: str, report: Mapping[str, Any]) -> Path:
+        """Write what stopped a run, and return the file."""
+        path = self.folder / "failures" / f"{run_id}.json"
+        write_atomic(path, json.dumps(report, indent=1).encode())
+        return path
+
+    def failure(self, run_id: str) -> dict[str, Any] | None:
+        path = self.folder / "failures" / f"{run_id}.json"
+        return json.loads(path.read_text()) if path.is_file() else None
+
+    def sweep(self) -> None:
+        """Remove what killed runs left half-written. Only for the holder of the model's lock."""
+        for part in ("objects", "current", "versions", "pending", "failures", "folds", "."):
+            sweep(self.folder / part)
+
+    def _read(self, relative: str, kind: type[R]) -> R | None:
+        path = self.folder / relative
+        try:
+            return kind.model_validate_json(path.read_text())
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            message = f"{path} cannot be read as {kind.__name__}: it was changed by hand or by another version."
+            raise StoreError(message) from error
+
+    def _write(self, relative: str, record: Record) -> None:
+        write_atomic(self.folder / relative, record.model_dump_json(indent=1).encode())
+
+
+def now() -> str:
+    """Return the present time in UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class RunStore:
+    """What one run sees of a model's state: it reads each asset in one version and keeps to it.
+
+    Parameters
+    ----------
+    store : ModelStore
+    run_id : str
+    """
+
+    def __init__(self, store: ModelStore, run_id: str) -> None:
+        self.store = store
+        self.run_id = run_id
+        self._pins: dict[str, AssetVersion] = {}
+        self._values: dict[str, Storable] = {}
+
+    def previous(self, asset: str) -> Any | None:
+        """Return the value of the last version of an asset that an earlier run made, or None."""
+        version = self.store.current(asset)
+        return self.store.get(version.address) if version and version.run_id != self.run_id else None
+
+    def kept(self, name: str) -> Any | None:
+        """Return what some run has kept under a name that is no asset's, or None."""
+        version = self.store.current(name)
+        return self.store.get(version.address) if version else None
+
+    def keep(self, name: str, value: Storable) -> None:
+        """Keep a value for later runs under a name that is no asset's."""
+        self.store.advance(self.stage(name, value, phase=name, inputs=[], seconds=0.0))
+
+    def pin(self, asset: str) -> AssetVersion:
+        """Return the version of an asset that this run reads.
+
+        Raises
+        ------
+        StoreError
+            If the asset was never materialized, or was made from another version of an input that this run reads too.
+        """
+        if asset in self._pins:
+            return self._pins[asset]
+        version = self.store.current(asset)
+        if version is None:
+            raise StoreError(
+                f"{self.store.name}/{asset} has not been materialized yet.",
+                suggestions=[f"Materialize {self.store.name}/{asset} first, or the whole group {self.store.name}."],
+            )
+        known = {name: pinned.address for name, pinned in self._pins.items()}
+        for pinned in self._pins.values():
+            known.update(pinned.made_from)
+        wanted = {**version.made_from, asset: version.address}
+        stale = sorted(name for name, address in wanted.items() if known.get(name, address) != address)
+        if stale:
+            raise StoreError(
+                f"{self.store.name}/{asset} was made from another version of {', '.join(stale)} than the one that this "
+                "run reads.",
+                suggestions=[f"Materialize everything downstream of {self.store.name}/{stale[0]} together."],
+            )
+        self._pins[asset] = version
+        return version
+
+    def read(self, asset: str) -> Any:
+        """Return the value of an asset in the version that this run reads."""
+        address = self.pin(asset).address
+        if address not in self._values:
+            self._values[address] = self.store.get(address)
+        return self._values[address]
+
+    def stage(self, asset: str, value: Storable, *, phase: str, inputs: list[str], seconds: float) -> AssetVersion:
+        """Store a value durably as the next version of an asset, without making it current yet."""
+        made_from: dict[str, str] = {}
+        for name in inputs:
+            pinned = self.pin(name)
+            made_from |= pinned.made_from | {name: pinned.address}
+        return AssetVersion(
+            asset=asset,
+            address=self.store.put(value),
+            phase=phase,
+            run_id=self.run_id,
+            created=now(),
+            seconds=round(seconds, 3),
+            made_from=made_from,
+        )
+
+    def publish(self, version: AssetVersion) -> None:
+        """Make a staged version current, and the one that this run reads."""
+        self.store.advance(version)
+        self._pins[version.asset] = version
+
+    def made(self) -> dict[str, AssetVersion]:
+        """Return the versions that this run has made or read so far, by asset."""
+        return dict(self._pins)
+
+    def training(self, number: int) -> Training:
+        """Return the training that a model version came of, with everything that this run has made or read of it.
+
+        Raises
+        ------
+        StoreError
+            If there is no such version.
+        """
+        version = self.store.version(number)
+        if version is None:
+            raise StoreError(f"{self.store.name} has no version {number}.")
+        seconds = {made.phase: made.seconds for made in self._pins.values() if made.run_id == version.run_id}
+        addresses = {name: made.address for name, made in self._pins.items()}
+        return Training(
+            number=number, run_id=version.run_id, ended=version.created, seconds=seconds, addresses=addresses
+        )

@@ -1,0 +1,203 @@
+"""The final fit, the proof that the model works elsewhere, and how the score grows with rows."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import ClassVar, Final
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_limits
+
+from mt_assets.trainer.algorithms.registry import algorithm
+from mt_assets.trainer.checks import Check
+from mt_assets.trainer.data.profile import DataProfile
+from mt_assets.trainer.data.splits import Splits
+from mt_assets.trainer.data.table import Table
+from mt_assets.trainer.data.target import encode_target
+from mt_assets.trainer.errors import TrainingError
+from mt_assets.trainer.evaluation.metrics import score
+from mt_assets.trainer.features.preprocessor import TablePreprocessor, rows_digest
+from mt_assets.trainer.model import ModelFacts, TabularModel, TrainedModel, library_versions
+from mt_assets.trainer.planning.plan import TrainingPlan
+from mt_assets.trainer.search.fold_fits import Fitted, fit_estimator, fit_setting
+from mt_assets.trainer.search.result import BestParams
+from mt_assets.trainer.store.record import Record
+
+FIXTURE_ROWS: Final = 50
+
+LEARNING_SHARES: Final = (0.25, 0.5, 1.0)
+"""Of the training rows of the canonical fold."""
+
+_PATIENCE_S: Final = 300.0
+"""For a fresh process to import the libraries, read the model and predict 50 rows; usually 2 to 4 s."""
+
+
+class LearningCurve(Record):
+    """The score of the best candidate on the canonical fold, by the number of rows that it was fitted on.
+
+    Attributes
+    ----------
+    metric : str
+    rows : tuple of int
+    scores : tuple of float
+    """
+
+    filename: ClassVar[str] = "learning_curve.json"
+
+    metric: str
+    rows: tuple[int, ...]
+    scores: tuple[float, ...]
+
+
+def train_final(
+    plan: TrainingPlan,
+    best: BestParams,
+    table: Table,
+    profile: DataProfile,
+    splits: Splits,
+    preprocessor: TablePreprocessor,
+) -> TrainedModel:
+    """Fit the best candidate on all learning rows, with nothing held back.
+
+    Boosters run the mean number of rounds that early stopping found on the folds; no row is left to stop on.
+
+    Parameters
+    ----------
+    preprocessor : TablePreprocessor
+        Cloned unfitted; its encoding is replaced by what the algorithm wants.
+
+    Raises
+    ------
+    TrainingError
+        When the learning rows are of one class only.
+    """
+    started = time.perf_counter()
+    frame = _rows(table, splits.learning, profile)
+    with threadpool_limits(limits=plan.threads):
+        encoder, fitted = _fit(plan, best, frame, profile, splits, preprocessor)
+    if fitted.estimator is None:
+        raise TrainingError(
+            f"All {len(frame)} rows to learn from have the same class of {profile.target.column!r}; the others are all "
+            "among the test rows.",
+            suggestions=("Set a smaller `testSize`.", "Get more rows of the rare class."),
+        )
+    rows = encoder.rows_seen_
+    del encoder.rows_seen_  # stands in `TrainedModel.rows`; a model that is handed out need not carry it
+    features = tuple(profile.features)
+    complete = not profile.target.classes or len(fitted.present) == len(profile.target.classes)
+    model = TabularModel(
+        pipeline=Pipeline([("preprocessor", encoder), ("model", fitted.estimator)]),
+        features=features,
+        classes=tuple(profile.target.classes) or None,
+        target=profile.target.column,
+        known=None if complete else tuple(int(code) for code in fitted.present),
+    )
+    fixture = frame[list(features)].iloc[:FIXTURE_ROWS]
+    facts = ModelFacts(
+        algorithm=best.algorithm,
+        params=best.params,
+        features=features,
+        classes=model.classes,
+        target=model.target,
+        rows_seen=rows_digest(frame.index.to_numpy()),
+        n_rows=len(frame),
+        seconds=time.perf_counter() - started,
+        versions=library_versions(),
+        notes=fitted.report.notes,
+    )
+    return TrainedModel(facts, rows, fixture, model.scores(fixture), model=model)
+
+
+def check_loads_elsewhere(trained: TrainedModel) -> Check:
+    """Read the model in a fresh process and hold its predictions against those of the fit.
+
+    Returns
+    -------
+    Check
+        `artifact_loads_elsewhere`, blocking.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        trained.save(folder)
+        command = [sys.executable, "-m", "mt_assets.trainer.load_check", str(folder)]
+        package = str(Path(__file__).resolve().parents[2])
+        path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
+        try:
+            ended = subprocess.run(
+                command, capture_output=True, text=True, timeout=_PATIENCE_S, env={**os.environ, "PYTHONPATH": path}
+            )
+        except subprocess.TimeoutExpired:
+            return _loads(False, f"A fresh process did not read the model within {_PATIENCE_S:.0f} s.")
+    try:
+        verdict = json.loads(ended.stdout.strip().splitlines()[-1])
+    except (ValueError, IndexError):
+        return _loads(False, f"A fresh process could not read the model: {ended.stderr.strip()[-500:]}")
+    return _loads(bool(verdict["passed"]), verdict["message"], verdict.get("evidence", {}))
+
+
+def _loads(passed: bool, message: str, evidence: dict[str, float] | None = None) -> Check:
+    return Check(
+        name="artifact_loads_elsewhere", passed=passed, blocking=True, message=message, evidence=evidence or {}
+    )
+
+
+def learning_curve(
+    plan: TrainingPlan,
+    best: BestParams,
+    table: Table,
+    profile: DataProfile,
+    splits: Splits,
+    preprocessor: TablePreprocessor,
+    shares: tuple[float, ...] = LEARNING_SHARES,
+) -> LearningCurve:
+    """Score the best candidate on the canonical fold when it is fitted on a part of the training rows.
+
+    The parts lie in each other: random ones (seeded by the plan), or of dated data the most recent. Boosters run as
+    many rounds as the final fit.
+    """
+    train = np.sort(splits.train)
+    if splits.strategy == "time_series_split":
+        order = train[::-1]
+    else:
+        order = np.random.default_rng(plan.seed).permutation(train)
+    validation = _rows(table, splits.validation, profile)
+    y = encode_target(validation[profile.target.column], profile.target)
+    counts, scores = [], []
+    with threadpool_limits(limits=plan.threads):
+        for share in shares:
+            frame = _rows(table, order[: max(2, round(share * len(order)))], profile)
+            encoder, fitted = _fit(plan, best, frame, profile, splits, preprocessor)
+            prediction = fitted.predict(encoder.transform(validation), len(profile.target.classes))
+            counts.append(len(frame))
+            scores.append(score(plan.metric, y, prediction, profile.target.positive))
+    return LearningCurve(metric=plan.metric, rows=tuple(counts), scores=tuple(scores))
+
+
+def _rows(table: Table, positions: np.ndarray, profile: DataProfile) -> pd.DataFrame:
+    return table.take(positions).frame([*profile.features, profile.target.column])
+
+
+def _fit(
+    plan: TrainingPlan,
+    best: BestParams,
+    frame: pd.DataFrame,
+    profile: DataProfile,
+    splits: Splits,
+    preprocessor: TablePreprocessor,
+) -> tuple[TablePreprocessor, Fitted]:
+    """Preprocessor and estimator, both fitted on the rows of the frame."""
+    learner = algorithm(best.algorithm)
+    encoder: TablePreprocessor = clone(preprocessor).set_params(encoding=learner.encoding)
+    X = encoder.fit_transform(frame)
+    y = encode_target(frame[profile.target.column], profile.target)
+    params = learner.with_iterations(best.params, best.iterations)
+    return encoder, fit_estimator(learner, fit_setting(plan, profile, splits), params, X, y)

@@ -1,0 +1,698 @@
+"""The training spec: what may be asked for, how it is read, and what a person is told when it is wrong."""
+
+import copy
+import json
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mt_assets.spec import Gate, SqlSource, TrainingSpec, masked_uri, slug, spec_json_schema
+from mt_assets.spec_reading import load_spec, parse_spec
+from mt_assets.spec_support import LIMITS
+from mt_assets.spec_values import METRIC_NAMES, RESERVED_NAMES
+from mt_assets.trainer.algorithms.registry import AVAILABLE, CONTRACT_NAMES
+from mt_assets.trainer.errors import SpecError
+
+SMALLEST: dict[str, Any] = {"trainDataPath": "train.csv", "targetColumn": "target"}
+
+EXAMPLE = """
+{"task": "train_model", "modelType": "classification", "algorithm": "random_forest",
+ "trainDataPath": "/data/train.csv", "targetColumn": "target", "features": ["age", "income", "category"],
+ "validationStrategy": {"type": "stratified_kfold", "folds": 5, "shuffle": true},
+ "hyperparameterSearch": {"enabled": true, "nTrials": 100, "timeout": 3600, "sampler": "tpe", "pruner": "median"},
+ "experimentTracking": {"enabled": true, "experimentName": "customer-churn", "trackingUri": "http://localhost:5000"},
+ "options": {"earlyStoppingRounds": 10, "verbosity": 1}}
+"""
+
+
+def parse(asked: dict[str, Any]) -> TrainingSpec:
+    return parse_spec(asked, base=Path("/specs"), default_name="churn")
+
+
+def asking(path: str, value: Any) -> dict[str, Any]:
+    """The smallest spec with one more key, given as `section.key`."""
+    asked = copy.deepcopy(SMALLEST)
+    *sections, key = path.split("/")
+    place = asked
+    for section in sections:
+        place = place.setdefault(section, {})
+    place[key] = value
+    return asked
+
+
+def refusal(asked: dict[str, Any]) -> SpecError:
+    with pytest.raises(SpecError) as caught:
+        parse(asked)
+    assert caught.value.exit_code == 2
+    assert "\n" not in caught.value.message
+    return caught.value
+
+
+# --- what is right ----------------------------------------------------------------------------------------------------
+
+
+def test_the_example_of_the_contract_works_as_it_stands(tmp_path):
+    path = tmp_path / "input.json"
+    path.write_text(EXAMPLE)
+    spec = load_spec(path)
+    assert spec.name == "customer_churn"
+    assert spec.train_data_path == "/data/train.csv"
+    assert spec.algorithms == ("random_forest",)
+    assert spec.features == ("age", "income", "category")
+    assert spec.hyperparameter_search.n_trials == 100
+    assert spec.options.early_stopping_rounds == 10
+    assert parse(json.loads(spec.model_dump_json(by_alias=True))) == spec
+
+
+def test_defaults_are_those_of_the_contract():
+    spec = parse(SMALLEST)
+    assert spec.name == "churn"
+    assert (spec.task, spec.model_type, spec.algorithm, spec.scenario) == ("train_model", "auto", "auto", "auto")
+    assert spec.algorithms is None and spec.metric is None and spec.gates == ()
+    assert (spec.test_size, spec.validation_size, spec.validation_strategy.type) == (0.2, None, "auto")
+    assert (spec.class_imbalance, spec.sensitive_columns) == ("auto", ())
+    tracking, retraining, options = spec.experiment_tracking, spec.retraining, spec.options
+    assert (tracking.enabled, tracking.register_model, tracking.tracking_uri) == (True, True, None)
+    assert (retraining.on_new_data, retraining.min_new_rows, retraining.schedule) == (True, 1, None)
+    assert (retraining.timezone, retraining.warm_start, retraining.drift_threshold) == ("UTC", True, None)
+    assert (retraining.cooldown, retraining.improve_rounds) == (0, 0)
+    assert (options.seed, options.early_stopping_rounds, options.verbosity, options.ensemble) == (0, None, 1, "auto")
+    assert (options.time_budget, options.memory_limit, options.threads, options.device) == (None, None, None, "auto")
+    assert (options.calibrate, options.feature_generation) == ("auto", "auto")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("testSize", 0),
+        ("testSize", 0.0),
+        ("testSize", 1),
+        ("testSize", 500),
+        ("validationSize", 2),
+        ("validationSize", 0.5),
+        ("algorithm", ["xgboost", "lightgbm"]),
+        ("positiveLabel", True),
+        ("positiveLabel", 1),
+        ("positiveLabel", "ja"),
+        ("trainDataPath", ["a.csv", "b.csv"]),
+        ("featureTypes", {"a": "drop", "b c": "text"}),
+        ("options/timeBudget", 20),
+        ("options/calibrate", False),
+        ("hyperparameterSearch/timeout", 0.5),
+        ("hyperparameterSearch/objectives", ["f1"]),
+        ("qualityGates", {"test.roc_auc": "<=0.85", "cv.accuracy_std": " < 5e-2 ", "model.latency_ms": "<=.5"}),
+        ("retraining/schedule", "0 3 * * 1"),
+        ("retraining/schedule", "@daily"),
+        ("retraining/timezone", "Europe/Berlin"),
+        ("objective/threshold", "auto"),
+        ("validationDataPath", None),
+        ("hyperparameterSearch/nTrials", None),
+    ],
+)
+def test_what_may_be_asked(path, value):
+    spec = parse(asking(path, value))
+    assert parse(spec.model_dump(mode="json", by_alias=True)) == spec
+
+
+def test_bundled_examples_are_right():
+    folder = Path(str(files("mt_assets"))) / "examples"
+    specs = [load_spec(path) for path in sorted(folder.glob("*.yaml"))]
+    assert specs
+    assert all(Path(str(spec.train_data_path)).exists() for spec in specs)
+
+
+def test_relative_paths_start_from_the_folder_of_the_file(tmp_path):
+    path = tmp_path / "specs" / "churn.yaml"
+    path.parent.mkdir()
+    path.write_text(
+        "trainDataPath: [../data/*.csv, s3://bucket/x.parquet, /abs/y.csv]\ntargetColumn: t\ndataSchema: s.yaml\n"
+    )
+    spec = load_spec(path)
+    assert spec.train_data_path == (str(tmp_path / "data/*.csv"), "s3://bucket/x.parquet", "/abs/y.csv")
+    assert spec.data_schema == str(tmp_path / "specs/s.yaml")
+
+
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [
+        ({}, "churn"),
+        ({"name": "Größe 2"}, "grosse_2"),
+        ({"experimentTracking": {"experimentName": "Customer-Churn!"}}, "customer_churn"),
+        ({"experimentTracking": {"experimentName": "日本"}}, "churn"),
+        ({"name": "own", "experimentTracking": {"experimentName": "other"}}, "own"),
+    ],
+)
+def test_where_the_name_comes_from(asked, name):
+    assert parse({**SMALLEST, **asked}).name == name
+
+
+def test_digest_depends_on_what_is_asked_alone():
+    spec = parse({**SMALLEST, "testSize": 0.3, "options": {"seed": 1, "threads": 2}})
+    turned = parse({"options": {"threads": 2, "seed": 1}, "testSize": 0.3, **SMALLEST, "task": "train_model"})
+    assert spec.digest == turned.digest
+    assert len(spec.digest) == 64
+    assert spec.digest != parse({**SMALLEST, "testSize": 0.31, "options": {"seed": 1, "threads": 2}}).digest
+
+
+def test_a_spec_is_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        parse(SMALLEST).target_column = "other"  # type: ignore[misc]
+
+
+# --- gates, slugs, secrets --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("condition", "value", "holds"),
+    [
+        (">=0.85", 0.85, True),
+        (">0.85", 0.85, False),
+        ("<=0.85", 0.85, True),
+        ("<0.85", 0.85, False),
+        (">=0.85", float("nan"), False),
+        ("<=0.85", float("nan"), False),
+        ("<= -1e-3", -0.5, True),
+    ],
+)
+def test_gates_hold_or_not(condition, value, holds):
+    spec = parse(asking("qualityGates", {"test.roc_auc": condition}))
+    assert [gate.holds(value) for gate in spec.gates] == [holds]
+
+
+def test_a_gate_reads_as_a_sentence():
+    assert str(Gate("cv.accuracy_std", "<=", 0.05)) == "cv.accuracy_std <= 0.05"
+
+
+@given(st.text())
+def test_slugs_are_names_or_refused(text):
+    try:
+        name = slug(text)
+    except SpecError:
+        return
+    assert name.isascii() and name.isidentifier() and name == name.lower() and name[0].isalpha()
+    assert name not in RESERVED_NAMES
+    assert slug(name) == name
+
+
+def test_slugs_step_aside_for_what_dagster_reserves():
+    from dagster._core.definitions.utils import DISALLOWED_NAMES
+
+    assert DISALLOWED_NAMES <= RESERVED_NAMES
+    assert slug("Class") == "class_model"
+    assert slug("2024 churn") == "model_2024_churn"
+
+
+@pytest.mark.parametrize(
+    ("uri", "masked"),
+    [
+        ("postgresql://me:secret@db:5432/x", "postgresql://me:***@db:5432/x"),
+        ("postgresql+psycopg2://me:s3/cr@et#@db/x", "postgresql+psycopg2://me:***@db/x"),
+        ("redis://:secret@h", "redis://:***@h"),
+        ("https://token@h/x", "https://***@h/x"),
+        ("https://h:5000/a@b", "https://h:5000/a@b"),
+        ("https://h/x?a=1&X-Amz-Signature=secret&b=2", "https://h/x?a=1&X-Amz-Signature=***&b=2"),
+        (
+            "mssql:///?odbc_connect=UID%3Dme%3BPWD%3Dse%21cret%3BX%3D1",
+            "mssql:///?odbc_connect=UID%3Dme%3BPWD%3D***%3BX%3D1",
+        ),
+        ("sqlite:////home/me/mlflow.db", "sqlite:////home/me/mlflow.db"),
+        ("could not connect to mysql://me:secret@h/x today", "could not connect to mysql://me:***@h/x today"),
+    ],
+)
+def test_passwords_are_masked(uri, masked):
+    assert masked_uri(uri) == masked
+    assert masked_uri(masked) == masked
+
+
+def test_secrets_are_never_shown():
+    secret = "postgresql://me:hunter2@db/x"
+    source = SqlSource(connection=secret, query="select 1")
+    assert source.connection == secret
+    spec = parse(asking("experimentTracking/trackingUri", secret))
+    assert spec.experiment_tracking.tracking_uri == secret
+    wrong = [
+        {**SMALLEST, "trainDataPath": {"connection": secret, "query": "select 1"}},
+        {**SMALLEST, "trainDataPath": {"conection": secret, "query": "select 1"}},
+        asking("experimentTracking/trackingUri", [secret]),
+        asking("experimentTracking/trackingURL", secret),
+        asking("options/seed", secret),
+        asking("features", [secret, secret]),
+    ]
+    shown = [repr(source), str(source), repr(spec), str(spec)]
+    for asked in wrong:
+        error = refusal(asked)
+        shown += [str(error), repr(error), repr(error.suggestions)]
+        assert error.__cause__ is None and error.__context__ is None
+    assert not [text for text in shown if "hunter2" in text]
+    assert "me:***@db" in repr(source)
+
+
+# --- what is wrong ----------------------------------------------------------------------------------------------------
+
+BAD_VALUES: list[tuple[str, Any, str, list[str]]] = [
+    # key, value, path in the message, what else the message says
+    ("hyperparameterSearch/nTrials", 0, "hyperparameterSearch.nTrials", ["is 0;", "whole number of at least 1"]),
+    ("hyperparameterSearch/nTrials", -5, "hyperparameterSearch.nTrials", ["is -5;", "at least 1"]),
+    ("hyperparameterSearch/nTrials", "100", "hyperparameterSearch.nTrials", ['"100"', "write 100 without quotes"]),
+    ("hyperparameterSearch/nTrials", "yes", "hyperparameterSearch.nTrials", ['"yes"', "whole number"]),
+    ("hyperparameterSearch/nTrials", 10.0, "hyperparameterSearch.nTrials", ["10.0", "whole number"]),
+    ("hyperparameterSearch/nTrials", True, "hyperparameterSearch.nTrials", ["is true", "whole number"]),
+    ("hyperparameterSearch/timeout", -1, "hyperparameterSearch.timeout", ["-1", "above 0"]),
+    ("hyperparameterSearch/timeout", 0, "hyperparameterSearch.timeout", ["is 0;", "above 0"]),
+    ("hyperparameterSearch/timeout", float("inf"), "hyperparameterSearch.timeout", ["Infinity", "finite"]),
+    ("hyperparameterSearch/timeout", float("nan"), "hyperparameterSearch.timeout", ["NaN", "finite"]),
+    (
+        "hyperparameterSearch/sampler",
+        "tpee",
+        "hyperparameterSearch.sampler",
+        ['"tpee"', 'did you mean "tpe"?', "random"],
+    ),
+    ("hyperparameterSearch/pruner", "medain", "hyperparameterSearch.pruner", ['did you mean "median"?', "hyperband"]),
+    ("hyperparameterSearch/enabled", "yes", "hyperparameterSearch.enabled", ['"yes"', "true or false"]),
+    ("hyperparameterSearch/enabled", 1, "hyperparameterSearch.enabled", ["is 1;", "true or false"]),
+    ("hyperparameterSearch", None, "hyperparameterSearch", ["empty (null)", "nTrials"]),
+    ("hyperparameterSearch", [], "hyperparameterSearch", ["[]", "mapping"]),
+    ("validationStrategy/folds", 1, "validationStrategy.folds", ["is 1;", "at least 2"]),
+    ("validationStrategy/folds", True, "validationStrategy.folds", ["is true", "whole number"]),
+    ("validationStrategy/type", "k_fold", "validationStrategy.type", ['did you mean "kfold"?', "holdout"]),
+    ("validationStrategy/gap", -1, "validationStrategy.gap", ["-1", "at least 0"]),
+    ("algorithm", "random_forrest", "algorithm", ['did you mean "random_forest"?', "xgboost"]),
+    ("algorithm", "Random Forest", "algorithm", ['did you mean "random_forest"?']),
+    ("algorithm", ["ridge", "xgbost"], "algorithm[1]", ['did you mean "xgboost"?']),
+    ("algorithm", ["ridge", "auto"], "algorithm[1]", ['"auto"']),
+    ("algorithm", ["ridge", "ridge"], "algorithm", ['"ridge"', "more than once"]),
+    ("algorithm", [], "algorithm", ["empty list", "at least one"]),
+    ("algorithm", 3, "algorithm", ["is 3;", "list"]),
+    ("objective/metric", "auc_roc", "objective.metric", ['did you mean "roc_auc"?', "mcc"]),
+    ("promotion/metric", "f2", "promotion.metric", ['"f2"', "f1"]),
+    ("promotion/confidence", 1.0, "promotion.confidence", ["1.0", "below 1"]),
+    ("objective/constraints", {"precision": ">=x"}, "objective.constraints.precision", ['">=x"', ">=0.85"]),
+    ("qualityGates", {"test.roc_auc": "=>0.85"}, 'qualityGates["test.roc_auc"]', ['"=>0.85"', ">=0.85"]),
+    ("qualityGates", {"test.roc_auc": "0.85"}, 'qualityGates["test.roc_auc"]', ['"0.85"', ">=, <=, >, <"]),
+    ("qualityGates", {"test.roc_auc": 0.85}, 'qualityGates["test.roc_auc"]', ["0.85", "in quotes"]),
+    ("qualityGates", {"test.roc_auc": ">=nan"}, 'qualityGates["test.roc_auc"]', ["finite"]),
+    ("qualityGates", {"test.roc_auc": ">=1e999"}, 'qualityGates["test.roc_auc"]', ["finite"]),
+    ("qualityGates", {"test.roc_auk": ">=0.8"}, "qualityGates", ['"test.roc_auk"', 'did you mean "test.roc_auc"?']),
+    ("qualityGates", {"roc_auc": ">=0.8"}, "qualityGates", ['did you mean "test.roc_auc"?']),
+    ("qualityGates", {"model.latency": "<5"}, "qualityGates", ['did you mean "model.latency_ms"?']),
+    ("qualityGates", ["test.roc_auc>=0.8"], "qualityGates", ["mapping"]),
+    ("retraining/schedule", "every monday", "retraining.schedule", ['"every monday"', "five fields", "0 3 * * 1"]),
+    ("retraining/schedule", "0 3 * *", "retraining.schedule", ["five fields"]),
+    ("retraining/schedule", "0 0 3 1 1 1", "retraining.schedule", ["five fields"]),
+    ("retraining/schedule", "61 3 * * *", "retraining.schedule", ["five fields"]),
+    ("retraining/schedule", "0 0 15W * *", "retraining.schedule", ["`W`"]),
+    ("retraining/schedule", "0 0 31 2 *", "retraining.schedule", ["never comes"]),
+    ("retraining/timezone", "Europe/Berln", "retraining.timezone", ['did you mean "Europe/Berlin"?']),
+    ("retraining/timezone", "../etc/passwd", "retraining.timezone", ["not known"]),
+    ("retraining/minNewRows", -1, "retraining.minNewRows", ["at least 1"]),
+    ("retraining/cooldown", -1, "retraining.cooldown", ["at least 0"]),
+    ("retraining/improveRounds", -1, "retraining.improveRounds", ["at least 0"]),
+    ("retraining/driftThreshold", -0.1, "retraining.driftThreshold", ["above 0"]),
+    ("targetColumn", "", "targetColumn", ["not empty"]),
+    ("targetColumn", "  ", "targetColumn", ["is empty"]),
+    ("targetColumn", 5, "targetColumn", ['write "5", in quotes']),
+    ("targetColumn", "a\0b", "targetColumn", ["NUL"]),
+    ("features", ["age", "target"], "features", ['the target "target"', "take it out"]),
+    ("features", ["age", "age"], "features", ['"age"', "more than once"]),
+    ("features", [], "features", ["at least one"]),
+    ("features", "age", "features", ["a list"]),
+    ("features", [2020], "features[0]", ['write "2020", in quotes']),
+    ("featureTypes", {"age": "number"}, "featureTypes.age", ['did you mean "numeric"?']),
+    ("featureTypes", {3: "text"}, "featureTypes", ["key 3", "quotes"]),
+    ("featureTypes", {"target": "drop"}, "featureTypes.target", ["targetColumn"]),
+    ("timeColumn", "target", "timeColumn", ["another column"]),
+    ("testSize", 1.0, "testSize", ["1.0", "below 1"]),
+    ("testSize", -0.1, "testSize", ["-0.1", "at least 0"]),
+    ("testSize", -3, "testSize", ["-3", "rows"]),
+    ("testSize", "0.2", "testSize", ["write 0.2 without quotes"]),
+    ("testSize", True, "testSize", ["is true"]),
+    ("testSize", float("nan"), "testSize", ["NaN"]),
+    ("validationSize", 1, "validationSize", ["is 1;", "at least 2"]),
+    ("validationSize", 0.0, "validationSize", ["above 0"]),
+    ("positiveLabel", ["yes"], "positiveLabel", ["text", "number"]),
+    ("positiveLabel", float("nan"), "positiveLabel", ["NaN"]),
+    ("trainDataPath", [], "trainDataPath", ["at least one"]),
+    ("trainDataPath", "", "trainDataPath", ["not empty"]),
+    ("trainDataPath", 5, "trainDataPath", ["is 5;", "list", "`connection`"]),
+    ("trainDataPath", ["a.csv", "./a.csv"], "trainDataPath", ["more than once"]),
+    ("trainDataPath", {"connection": "sqlite:///x"}, "trainDataPath.query", ["is missing"]),
+    ("trainDataPath", {"table": "x"}, "trainDataPath", ["a mapping", "`asset`"]),
+    ("classImbalance", "smote", "classImbalance", ['"smote"', "class_weight"]),
+    ("scenario", "fast", "scenario", ["quick"]),
+    ("task", "train", "task", ["train_model"]),
+    ("name", "!!!", "name", ["letter from a to z"]),
+    ("options/timeBudget", 5, "options.timeBudget", ["is 5 s", "smallest budget is 20 s"]),
+    ("options/seed", 1.5, "options.seed", ["whole number"]),
+    ("options/earlyStoppingRounds", 0, "options.earlyStoppingRounds", ["at least 1"]),
+    ("options/verbosity", 9, "options.verbosity", ["at most 3"]),
+    ("options/calibrate", "yes", "options.calibrate", ["auto", "true or false"]),
+    ("objective/threshold", 1.5, "objective.threshold", ["below 1"]),
+    ("targetColumn", "a\ud800", "targetColumn", ["\\ud800"]),
+    ("featureTypes", {"\ud800": "text"}, "featureTypes", ["\\ud800"]),
+    ("experimentTracking/experimentName", "\ud800", "experimentTracking.experimentName", ["surrogate"]),
+    # unknown keys, at any depth
+    ("nTrials", 5, "nTrials", ["not a key", "did you mean `hyperparameterSearch.nTrials`?"]),
+    ("target_column", "x", "target_column", ["did you mean `targetColumn`?"]),
+    ("foo", 5, "foo", ["not a key", "targetColumn"]),
+    ("hyperparameterSearch/ntrials", 5, "hyperparameterSearch.ntrials", ["did you mean `nTrials`?"]),
+    ("hyperparameterSearch/n_trials", 5, "hyperparameterSearch.n_trials", ["did you mean `nTrials`?"]),
+    ("trainDataPath", {"asset": "a", "qeury": 1}, "trainDataPath.qeury", ["asset"]),
+    # contradictions
+    ("validationStrategy/type", "group_kfold", "validationStrategy.type", ["`groupColumn`"]),
+    ("validationStrategy/type", "time_series_split", "validationStrategy.type", ["`timeColumn`"]),
+    ("validationStrategy/gap", 2, "validationStrategy.gap", ["`timeColumn`"]),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "path", "said"), BAD_VALUES)
+def test_a_wrong_value_is_refused_in_words(key, value, path, said):
+    message = refusal(asking(key, value)).message
+    assert f"`{path}`" in message
+    for words in said:
+        assert words in message
+    assert "Input should" not in message and "pydantic" not in message
+
+
+@pytest.mark.parametrize(
+    "schedule", ["0 3 * * 1", "@daily", "0 0 L * *", "0 0 * * 5#2", "*/5 8-18 * * MON-FRI", "0 0 29 2 *"]
+)
+def test_schedules_are_those_that_dagster_takes(schedule):
+    from dagster._utils.schedules import is_valid_cron_string
+
+    assert is_valid_cron_string(parse(asking("retraining/schedule", schedule)).retraining.schedule or "")
+
+
+@pytest.mark.parametrize("key", ["trainDataPath", "targetColumn"])
+def test_a_missing_key_is_named(key):
+    asked = {name: value for name, value in SMALLEST.items() if name != key}
+    assert f"`{key}` is missing" in refusal(asked).message
+
+
+def test_all_problems_are_told_at_once():
+    error = refusal(
+        {**SMALLEST, "hyperparameterSearch": {"nTrials": 0, "sampler": "tpee", "prunner": "median"}, "x": 1}
+    )
+    assert "4 problems" in error.message
+    for words in ("nTrials` is 0", 'mean "tpe"?', "did you mean `pruner`?", "`x` is not a key"):
+        assert words in error.message
+    assert any("`hyperparameterSearch` accepts: enabled, nTrials" in text for text in error.suggestions)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"algorithm": "ridge", "modelType": "classification"}, ["`algorithm`", "cannot do classification"]),
+        ({"algorithm": "logistic_regression"}, ["`algorithm`", "cannot do regression", "ridge"]),
+        ({"objective": {"metric": "roc_auc"}}, ["`objective.metric`", "no metric of regression", "rmse"]),
+        ({"qualityGates": {"test.f1": ">=0.5"}}, ['`qualityGates["test.f1"]`', "rmse"]),
+        ({"positiveLabel": 1}, ["`positiveLabel`", "regression"]),
+        ({"classImbalance": "class_weight"}, ["`classImbalance`", "regression"]),
+        ({"validationStrategy": {"type": "stratified_kfold"}}, ["`validationStrategy.type`", "use `kfold`"]),
+    ],
+)
+def test_what_does_not_go_with_the_model_type(asked, said):
+    message = refusal({**SMALLEST, "modelType": "regression", **asked}).message
+    assert all(words in message for words in said)
+
+
+def test_metric_and_objectives_may_not_differ():
+    asked = {**SMALLEST, "objective": {"metric": "f1"}, "hyperparameterSearch": {"objectives": ["recall"]}}
+    assert "keep one of the two" in refusal(asked).message
+    asked["hyperparameterSearch"]["objectives"] = ["f1"]
+    assert parse(asked).metric == "f1"
+
+
+NOT_YET: dict[str, Any] = {
+    "modelType": "time_series",
+    "trainDataPath": {"asset": "a/b"},
+    "validationDataPath": "v.csv",
+    "testDataPath": "t.csv",
+    "seriesColumn": "s",
+    "horizon": 3,
+    "frequency": "D",
+    "seasonality": 7,
+    "knownAhead": ["a"],
+    "hyperparameterSearch.sampler": "nsga2",
+    "hyperparameterSearch.pruner": "hyperband",
+    "hyperparameterSearch.objectives": ["f1", "recall"],
+    "hyperparameterSearch.searchSpace": {"xgboost": {"max_depth": [1, 5]}},
+    "hyperparameterSearch.workers": 2,
+    "objective.constraints": {"precision": ">=0.5"},
+    "objective.threshold": 0.3,
+    "promotion.approval": "manual",
+    "inputs.featureRecommendations": "f.json",
+    "inputs.evaluationFeedback": {"asset": "a/b"},
+    "retraining.onNewData": False,
+    "retraining.minNewRows": 10,
+    "retraining.driftThreshold": 0.5,
+    "retraining.cooldown": 60,
+    "retraining.improveRounds": 1,
+    "sensitiveColumns": ["a"],
+    "options.ensemble": "greedy",
+    "options.memoryLimit": 4,
+    "options.device": "gpu",
+    "options.calibrate": True,
+    "options.featureGeneration": True,
+}
+
+
+@pytest.mark.parametrize("key", LIMITS)
+def test_what_this_version_cannot_do_is_refused_and_never_passed_over(key):
+    message = refusal(asking(key.replace(".", "/"), NOT_YET[key])).message
+    assert f"`{key}`" in message
+    assert "this version cannot do yet" in message
+    assert "available: " in message or "leave the key out" in message
+
+
+def test_algorithms_of_the_contract_are_trained_or_refused():
+    for name in {name for names in CONTRACT_NAMES.values() for name in names}:
+        if name in AVAILABLE:
+            assert parse(asking("algorithm", name)).algorithms == (name,)
+        else:
+            message = refusal(asking("algorithm", name)).message
+            assert name in message and "random_forest" in message
+
+
+def test_metric_names_are_those_that_can_be_measured():
+    from mt_assets.trainer.evaluation.metrics import METRICS
+
+    assert set(METRICS) == {*METRIC_NAMES["classification"], *METRIC_NAMES["regression"]}
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.json", "", ["is empty"]),
+        ("a.yaml", "  \n", ["is empty"]),
+        ("a.yaml", "# nothing\n", ["must be a mapping", "null"]),
+        ("a.json", "[1, 2]", ["must be a mapping"]),
+        ("a.yaml", "just text", ["must be a mapping"]),
+        ("a.json", '{"trainDataPath": "a",\n "targetColumn" "b"}', ["JSON", "line 2, column 17"]),
+        ("a.json", '{"targetColumn": "a",}', ["JSON", "line 1"]),
+        ("a.yaml", "a: 1\nb: [1, 2\nc: 3", ["YAML", "line 3"]),
+        ("a.yaml", "a: 1\n---\nb: 2", ["YAML", "line 2"]),
+        ("a.yaml", "a: !!python/object:os.system 1", ["YAML", "line 1"]),
+        ("a.yaml", "a: !!int x", ["cannot be read"]),
+        ("a.yaml", "a: \x07", ["YAML"]),
+        ("a.yaml", "? [a, b]\n: 1", ["YAML", "line 1"]),
+        ("a.yaml", "qualityGates:\n  test.f1: >=0.5\n", ["YAML", "line 2", "quotes"]),
+        ("a.json", '{"targetColumn": "a", "targetColumn": "b"}', ['"targetColumn"', "more than once"]),
+        ("a.json", '{"options": {"seed": 1, "seed": 1}}', ['"seed"', "more than once"]),
+        ("a.yaml", "targetColumn: a\ntargetColumn: b\n", ['"targetColumn"', "second time", "line 2"]),
+        ("a.yaml", "options:\n  seed: 1\n  seed: 1\n", ['"seed"', "line 3"]),
+        ("a.json", "[" * 100_000, ["nested too deeply"]),
+        ("a.yaml", "a: &x [*x]", ["not a key"]),
+        ("a.json", '{"options": {"seed": ' + "9" * 5000 + "}}", ["cannot be read"]),
+        ("a.txt", "a: 1", [".yaml", "'.txt'"]),
+    ],
+)
+def test_a_file_that_cannot_be_read(tmp_path, name, content, said):
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(SpecError) as caught:
+        load_spec(path)
+    assert all(words in caught.value.message for words in said)
+    assert "\n" not in caught.value.message
+
+
+def test_a_file_that_is_not_there_or_no_text(tmp_path):
+    (tmp_path / "churn.yaml").write_text("x: 1")
+    with pytest.raises(SpecError, match="There is no training spec") as caught:
+        load_spec(tmp_path / "chrun.yaml")
+    assert "churn.yaml" in caught.value.suggestions[0]
+    with pytest.raises(SpecError, match="is a folder"):
+        load_spec(tmp_path)
+    with pytest.raises(SpecError) as caught:
+        load_spec(tmp_path / "nowhere" / "a.yaml")
+    assert "no folder" in caught.value.suggestions[0]
+    (tmp_path / "bytes.json").write_bytes(b"{\x80\xff}")
+    with pytest.raises(SpecError, match="not text"):
+        load_spec(tmp_path / "bytes.json")
+
+
+def test_the_file_is_named_and_its_secrets_are_not(tmp_path):
+    path = tmp_path / "churn.yaml"
+    path.write_text("experimentTracking: {trackingUri: 'http://me:hunter2@h'\nname: x: y")
+    with pytest.raises(SpecError, match=r"churn\.yaml") as caught:
+        load_spec(path)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("suffix", [".json", ".yaml"])
+def test_byte_order_marks_are_tolerated(tmp_path, encoding, suffix):
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes('{"trainDataPath": "größe.csv", "targetColumn": "t"}'.encode(encoding))
+    assert load_spec(path).train_data_path == str(tmp_path / "größe.csv")
+
+
+def test_yaml_means_what_json_means(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text(
+        "trainDataPath: a.csv\ntargetColumn: y\nfeatures: [no, on, 2024-01-01, 007, 12:30]\npositiveLabel: yes\n"
+        "promotion: {margin: 1e-3}\noptions: &o {seed: 3}\nretraining: {warmStart: false}\n"
+    )
+    spec = load_spec(path)
+    assert spec.features == ("no", "on", "2024-01-01", "007", "12:30")
+    assert (spec.target_column, spec.positive_label, spec.promotion.margin) == ("y", "yes", 0.001)
+
+
+def test_yaml_aliases_and_merges_work(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text(
+        "trainDataPath: a.csv\ntargetColumn: t\npromotion: &p {metric: f1, margin: 0.1}\nobjective: {metric: f1}\n"
+        "options: {<<: {seed: 1, threads: 2}, seed: 5}\n"
+    )
+    spec = load_spec(path)
+    assert (spec.options.seed, spec.options.threads) == (5, 2)
+
+
+# --- any input --------------------------------------------------------------------------------------------------------
+
+columns = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8).filter(
+    lambda text: text.strip() and text != "target"
+)
+conditions = st.builds(
+    lambda operator, bound: f"{operator}{bound!r}",
+    st.sampled_from([">=", "<=", ">", "<"]),
+    st.floats(allow_nan=False, allow_infinity=False),
+)
+
+
+def optional(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+classification = st.sampled_from(METRIC_NAMES["classification"])
+valid_specs = st.fixed_dictionaries(
+    {
+        "trainDataPath": columns | st.lists(columns, min_size=1, max_size=3, unique_by=lambda p: p.strip("./ ")),
+        "targetColumn": st.just("target"),
+    },
+    optional={
+        "name": st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True),
+        "modelType": st.sampled_from(["auto", "classification"]),
+        "algorithm": st.just("auto") | st.lists(st.sampled_from(["xgboost", "lightgbm"]), min_size=1, unique=True),
+        "positiveLabel": st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | columns,
+        "features": st.lists(columns, min_size=1, max_size=4, unique=True),
+        "featureTypes": st.dictionaries(columns, st.sampled_from(["numeric", "text", "boolean"]), max_size=3),
+        "testSize": st.integers(0, 10**6) | st.floats(0, 1, exclude_max=True),
+        "validationSize": st.none() | st.integers(2, 10**6),
+        "validationStrategy": optional(
+            type=st.sampled_from(["auto", "kfold", "holdout"]), folds=st.integers(2, 50), shuffle=st.booleans()
+        ),
+        "hyperparameterSearch": optional(
+            enabled=st.booleans(),
+            nTrials=st.integers(1, 10**6),
+            timeout=st.floats(min_value=1e-3, allow_infinity=False) | st.integers(1, 10**6),
+            sampler=st.sampled_from(["auto", "tpe", "random"]),
+        ),
+        "objective": optional(metric=classification),
+        "qualityGates": st.dictionaries(classification.map(lambda name: f"test.{name}"), conditions, max_size=3),
+        "experimentTracking": optional(enabled=st.booleans(), experimentName=columns, trackingUri=columns),
+        "options": optional(seed=st.integers(0, 2**31), verbosity=st.integers(0, 3), threads=st.none() | st.just(4)),
+    },
+)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(valid_specs)
+def test_any_right_spec_round_trips(asked):
+    spec = parse(asked)
+    dumped = json.loads(spec.model_dump_json(by_alias=True))
+    again = parse_spec(dumped, base=Path("/elsewhere"), default_name="other")
+    assert again == spec
+    assert again.digest == spec.digest
+    assert TrainingSpec(**spec.model_dump()) == spec
+
+
+keys = st.sampled_from([*spec_json_schema()["properties"], "folds", "nTrials", "asset", "connection", "x.y"])
+junk = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(), max_size=8)
+    | st.binary(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys | st.text() | st.integers(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(keys | st.text() | st.integers(), junk, max_size=6), valid_specs)
+def test_junk_is_only_ever_a_spec_error(mapping, valid):
+    for asked in (mapping, {**valid, **mapping}):
+        try:
+            parse(asked)
+        except SpecError as error:
+            assert error.message.encode("utf-8")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.binary(max_size=40) | st.text(max_size=40).map(lambda text: text.encode("utf-8", "replace")))
+@pytest.mark.parametrize("suffix", [".json", ".yaml"])
+def test_junk_files_are_only_ever_a_spec_error(tmp_path, suffix, content):
+    path = tmp_path / f"junk{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(SpecError):
+        load_spec(path)
+
+
+# --- the schema, and lightness ----------------------------------------------------------------------------------------
+
+
+def _properties(schema: dict[str, Any], owner: str = "spec") -> list[tuple[str, dict[str, Any]]]:
+    own = [(f"{owner}.{key}", child) for key, child in schema.get("properties", {}).items()]
+    return own + [pair for name, child in schema.get("$defs", {}).items() for pair in _properties(child, name)]
+
+
+def test_the_json_schema_documents_every_key_in_camel_case():
+    properties = _properties(spec_json_schema())
+    assert len(properties) > 80
+    assert not [key for key, child in properties if not child.get("description") and "$ref" not in child]
+    assert all(section["description"] for section in spec_json_schema()["$defs"].values())
+    assert not [key for key, _ in properties if "_" in key]
+    top = spec_json_schema()["properties"]
+    assert "svm" in json.dumps(top["algorithm"]) and "name" not in spec_json_schema()["required"]
+    assert spec_json_schema()["required"] == ["trainDataPath", "targetColumn"]
+    json.dumps(spec_json_schema())
+
+
+def test_reading_a_spec_imports_nothing_heavy():
+    program = (
+        "import sys, pathlib; from mt_assets.spec_reading import parse_spec;"
+        "parse_spec({'trainDataPath': 'a', 'targetColumn': 'b'}, base=pathlib.Path('.'), default_name='x');"
+        "print([m for m in ('pandas', 'numpy', 'dagster', 'mlflow', 'sklearn', 'croniter') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,230 @@
+"""Rule tables, on facts made for each row."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mt_assets.spec import TrainingSpec
+from mt_assets.trainer.algorithms.registry import CONTRACT_NAMES, available
+from mt_assets.trainer.errors import SpecError
+from mt_assets.trainer.evaluation.metrics import METRICS
+from mt_assets.trainer.planning.facts import Facts
+from mt_assets.trainer.planning.plan import TrainingPlan, decide
+from mt_assets.trainer.planning.rules import TABLES
+from mt_assets.trainer.planning.search_rules import patience_for_rows, search_deadline, search_share, trials_for_rows
+
+LINEAR = {"task": "regression", "n_classes": 0, "linear_r2": 0.80, "tree_r2": 0.81}
+BENT = {"task": "regression", "n_classes": 0, "linear_r2": 0.50, "tree_r2": 0.81}
+
+
+def made_facts(asked: dict | None = None, **changed) -> Facts:
+    """Facts of a small, even, binary table, but for what is changed; `asked` are keys of the spec."""
+    spec = TrainingSpec.model_validate({"trainDataPath": "/data.csv", "targetColumn": "y", **(asked or {})})
+    task = changed.get("task", "classification")
+    usual = {"task": task, "n_classes": 2, "rows": 5_000, "columns": 11, "features": 10, "folds": 5, "cores": 2}
+    if task == "classification":
+        usual["minority_share"] = 0.4
+    return Facts(spec=spec, **({"available": available(task)} | usual | changed))
+
+
+def search(**keys) -> dict:
+    return {"hyperparameterSearch": keys}
+
+
+CASES = {
+    "metric.asked": ({"objective": {"metric": "f1"}}, {}, "f1"),
+    "metric.objectives": (search(objectives=["recall", "precision"]), {}, "recall"),
+    "metric.binary": ({}, {}, "roc_auc"),
+    "metric.multiclass": ({}, {"n_classes": 3}, "log_loss"),
+    "metric.regression": ({}, LINEAR, "rmse"),
+    "algorithm.named": ({"algorithm": "xgboost"}, {}, ["xgboost"]),
+    "algorithm.classification.small": ({}, {"rows": 9_999}, ["random_forest", "svm"]),
+    "algorithm.classification.medium": ({}, {"rows": 100_000}, ["xgboost", "lightgbm"]),
+    "algorithm.classification.large": ({}, {"rows": 100_001}, ["neural_network"]),
+    "algorithm.regression.linear": ({}, LINEAR, ["ridge", "lasso"]),
+    "algorithm.regression.untested": ({}, {"task": "regression", "n_classes": 0}, ["ridge", "lasso"]),
+    "algorithm.regression.nonlinear": ({}, BENT, ["gradient_boosting", "xgboost"]),
+    "candidates.named": ({"algorithm": ["ridge", "xgboost"]}, LINEAR, ["ridge", "xgboost"]),
+    "candidates.cheapest_first": (
+        {"options": {"timeBudget": 60}},
+        {},
+        ["logistic_regression", "lightgbm", "random_forest"],
+    ),
+    "candidates.auto": ({}, {}, ["random_forest", "logistic_regression", "lightgbm"]),
+    "trials.disabled": (search(enabled=False, nTrials=50), {}, 3),
+    "trials.asked": (search(nTrials=50), {}, 50),
+    "trials.quick": ({"scenario": "quick"}, {}, 20),
+    "trials.production": ({"scenario": "production"}, {}, 100),
+    "trials.size": ({}, {"rows": 10_000}, 40),
+    "sampler.asked": (search(sampler="random"), {}, "random"),
+    "sampler.objectives": (search(objectives=["recall", "precision"]), {}, "tpe"),
+    "sampler.quick": ({"scenario": "quick"}, {}, "random"),
+    "sampler.production": ({"scenario": "production"}, {}, "tpe"),
+    "sampler.large": ({}, {"rows": 200_000}, "tpe"),
+    "sampler.auto": ({}, {}, "tpe"),
+    "pruner.disabled": (search(enabled=False), {}, "none"),
+    "pruner.single_fold": (search(pruner="median"), {"folds": 1}, "none"),
+    "pruner.asked": (search(pruner="none"), {}, "none"),
+    "pruner.large": ({}, {"rows": 20_000, "n_classes": 26}, "median"),
+    "pruner.folds": ({}, {}, "median"),
+    "timeout.budget": ({"options": {"timeBudget": 100}, **search(timeout=90)}, {}, 75.0),
+    "timeout.asked": ({"options": {"timeBudget": 100}, **search(timeout=30)}, {}, 30.0),
+    "timeout.none": ({}, {}, None),
+    "imbalance.regression": ({"classImbalance": "class_weight"}, LINEAR, None),
+    "imbalance.asked_none": ({"classImbalance": "none"}, {"minority_share": 0.01}, None),
+    "imbalance.asked_weights": ({"classImbalance": "class_weight"}, {}, "balanced"),
+    "imbalance.probabilities": ({}, {"n_classes": 3, "minority_share": 0.01}, None),
+    "imbalance.weights": ({}, {"minority_share": 0.09}, "balanced"),
+    "imbalance.even": ({}, {"minority_share": 0.11}, None),
+    "early_stopping.asked": ({"options": {"earlyStoppingRounds": 10}}, {}, 10),
+    "early_stopping.size": ({}, {"rows": 60_000}, 50),
+    "threads.asked": ({"options": {"threads": 3}}, {}, 3),
+    "threads.single": ({}, {}, 1),
+    "workers.single": ({}, {}, 1),
+    "ensemble.off": ({"options": {"ensemble": "none"}}, {}, False),
+    "ensemble.later": ({"options": {"ensemble": "greedy"}}, {}, False),
+    "seed.options": ({"options": {"seed": 7}}, {}, 7),
+    "reproducible.clock": (search(timeout=30), {}, False),
+    "reproducible.count": ({}, {}, True),
+}
+"""For each rule: what the spec asks, what else is changed, and the value that follows."""
+
+
+def test_every_rule_has_its_own_id_and_is_reached():
+    ids = [rule.id for table in TABLES for rule in table.rules]
+    assert len(ids) == len(set(ids))
+    assert set(ids) == set(CASES)
+
+
+@pytest.mark.parametrize("rule", CASES)
+def test_rule_decides_on_its_facts(rule):
+    asked, changed, value = CASES[rule]
+    facts = made_facts(asked, **changed)
+    decisions = {found.rule: found for found in (table.decide(facts) for table in TABLES)}
+    assert decisions[rule].value == value
+    assert decisions[rule].reason.endswith(".")
+    assert decisions[rule].override.split(".")[0] in {field.alias for field in TrainingSpec.model_fields.values()}
+
+
+@pytest.mark.parametrize(
+    ("asked", "changed", "recommended"),
+    [
+        ({}, {"rows": 9_999}, ("random_forest", "svm")),
+        ({}, {"rows": 10_000}, ("xgboost", "lightgbm")),
+        ({}, {"rows": 100_001}, ("neural_network",)),
+        ({}, LINEAR, ("ridge", "lasso")),
+        ({}, BENT, ("gradient_boosting", "xgboost")),
+    ],
+)
+def test_auto_enters_the_recommended_a_boosted_tree_model_extra_trees_and_a_linear_model(asked, changed, recommended):
+    task = changed.get("task", "classification")
+    plan = decide(made_facts(asked, available=CONTRACT_NAMES[task], **changed))
+    assert plan.recommended == recommended[0]
+    assert plan.algorithms[: len(recommended)] == recommended
+    assert {"lightgbm", "xgboost", "gradient_boosting"} & set(plan.algorithms)
+    assert "extra_trees" in plan.algorithms
+    assert {"logistic_regression", "ridge"} & set(plan.algorithms)
+
+
+@pytest.mark.parametrize("changed", [{}, {"rows": 50_000}, {"rows": 500_000}, LINEAR, BENT])
+def test_what_this_version_lacks_is_replaced_and_said(changed):
+    plan = decide(made_facts(**changed))
+    lacking = "extra_trees"
+    assert set(plan.algorithms) <= set(available(plan.task))
+    assert plan.recommended in plan.algorithms
+    assert lacking in reason(plan, "algorithms")
+
+
+def test_recommendation_says_what_was_meant():
+    plan = decide(made_facts(rows=200_000))
+    assert plan.recommended == "xgboost"
+    assert "does not have neural_network: xgboost stands in" in reason(plan, "recommended")
+
+
+def test_few_trials_go_to_the_recommended_even_when_time_is_limited():
+    plan = decide(made_facts(search(nTrials=1, timeout=60)))
+    assert plan.algorithms[0] == plan.recommended
+
+
+def test_the_specs_word_wins_over_the_scenario():
+    plan = decide(made_facts({"scenario": "quick", **search(nTrials=7, sampler="tpe", pruner="none")}))
+    assert (plan.n_trials, plan.sampler, plan.pruner) == (7, "tpe", "none")
+
+
+def test_size_rule_follows_the_published_curve():
+    assert [trials_for_rows(rows) for rows in (1, 100, 500, 2_500, 10_000, 100_000, 10**7)] == [
+        4,
+        4,
+        8,
+        15,
+        40,
+        100,
+        100,
+    ]
+
+
+@given(st.integers(1, 10**7), st.integers(1, 10**7))
+def test_more_rows_never_mean_fewer_trials_or_more_patience(first, second):
+    fewer, more = sorted((first, second))
+    assert trials_for_rows(fewer) <= trials_for_rows(more)
+    assert patience_for_rows(fewer) >= patience_for_rows(more) >= 20
+
+
+def test_smallest_budget_leaves_time_for_the_search():
+    assert 0 < search_share(20) < 20
+
+
+def test_time_before_the_search_is_the_searchs_loss():
+    limited = made_facts({"options": {"timeBudget": 100}}).spec
+    assert search_deadline(limited, started=1_000.0) == 1_075.0
+    assert search_deadline(made_facts().spec, started=1_000.0) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "changed", "named"),
+    [
+        ({"objective": {"metric": "rmse"}}, {}, "`objective.metric` is 'rmse'"),
+        ({"objective": {"metric": "brier"}}, {"n_classes": 3}, "classification with 3 classes"),
+        ({"algorithm": "ridge"}, {}, "`algorithm` is 'ridge'"),
+        ({"algorithm": ["lightgbm", "svm"]}, {}, "`algorithm` is 'svm'"),
+        ({"promotion": {"metric": "mae"}}, {}, "`promotion.metric` is 'mae'"),
+        ({"qualityGates": {"test.rmse": "<=1"}}, {}, "`qualityGates` is 'test.rmse'"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_by_name(asked, changed, named):
+    with pytest.raises(SpecError, match=named) as refused:
+        decide(made_facts(asked, **changed))
+    assert "Allowed:" in refused.value.message
+    assert refused.value.suggestions
+
+
+@pytest.mark.parametrize("changed", [{}, {"n_classes": 4}, LINEAR])
+def test_plan_reads_back_equal_and_prints(changed, tmp_path):
+    plan = decide(made_facts(search(nTrials=5, timeout=12.5), **changed))
+    plan.save(tmp_path)
+    assert TrainingPlan.load(tmp_path).model_dump() == plan.model_dump()
+    assert plan.metric in METRICS
+    rows = plan.table()
+    assert [row["decision"] for row in rows] == [decision.decision for decision in plan.decisions]
+    assert all(isinstance(cell, str) for row in rows for cell in row.values())
+    lines = plan.note().splitlines()
+    assert sum(line.startswith("| ") for line in lines) == len(rows) + 1
+    widths = {line.replace("\\|", "").count("|") for line in lines if line.startswith("|")}
+    assert len(widths) == 1
+
+
+def test_a_bar_in_a_value_does_not_break_the_note():
+    plan = decide(made_facts())
+    odd = plan.decisions[0].model_copy(update={"value": "a|b\nc"})
+    note = plan.model_copy(update={"decisions": (odd,)}).note()
+    assert note.splitlines()[-1].startswith("| metric | a\\|b c |")
+
+
+def reason(plan: TrainingPlan, decision: str) -> str:
+    return next(made.reason for made in plan.decisions if made.decision == decision)
+
+
+def test_evidence_is_plain_json():
+    plan = decide(made_facts(minority_share=float(np.float64(0.05))))
+    assert '"minority_share":0.05' in plan.model_dump_json()
