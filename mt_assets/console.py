@@ -108,7 +108,8 @@ def show_result(out: Console, err: Console, spec: TrainingSpec, outcome: "Outcom
         out.print(f"Gate {gate['gate']}: {'passed' if gate['passed'] else 'MISSED'} ({gate['reason']})", markup=False)
     for warning in result.warnings:
         out.print(f"Note: {warning}", markup=False)
-    out.print(f"{result.promotion['reason']}", markup=False)
+    if result.promotion:
+        out.print(result.promotion["reason"], markup=False)
     out.print(f"Model       {result.model_path}", markup=False)
     if result.experiment.run_id:
         out.print(f"MLflow run  {result.experiment.run_id} at {result.experiment.tracking_uri}", markup=False)

@@ -85,9 +85,9 @@ def _execute(spec: TrainingSpec, selection: list[dg.AssetKey] | None) -> Outcome
         record_failure(spec, store, MlflowTracking(), run_id)
         result = failed_result(spec, store, run_id)
         return Outcome(result, exit_code(result.error) if result.error else 1, run_id)
-    result = store.get(made.address)
-    assert isinstance(result, TrainingResult)
-    return Outcome(result, 0 if done.success else 3, run_id)
+    finished = store.get(made.address)
+    assert isinstance(finished, TrainingResult)
+    return Outcome(finished, 0 if done.success else 3, run_id)
 
 
 def _outside_failure(done: dg.ExecuteInProcessResult) -> ErrorReport:

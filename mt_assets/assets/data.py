@@ -38,7 +38,7 @@ def build_data_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition | dg.S
         spec,
         {"raw_data": AssetFace("The table as it was read, typed and kept.", frozenset({"arrow", "pandera"}))},
         checks={"schema": True, "target_present": True},
-        upstream=[source_key],
+        after=("source_data",),
     )
     def raw_data(run: PhaseRun) -> Made:
         version = trainer.fingerprint(spec.train_data_path)
@@ -68,6 +68,7 @@ def build_data_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition | dg.S
                 "What each column is and is used as, and how good the data is.", frozenset({"pandas"})
             )
         },
+        after=("raw_data",),
     )
     def data_profile(run: PhaseRun, raw_data: Table) -> Made:
         profile: DataProfile = trainer.profile_data(raw_data, spec)

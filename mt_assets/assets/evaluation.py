@@ -30,6 +30,7 @@ def build_evaluation_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]
             )
         },
         checks={"beats_baseline": False, "cv_test_gap": False},
+        after=("trained_model", "test"),
     )
     def test_metrics(
         run: PhaseRun,
@@ -66,6 +67,7 @@ def build_evaluation_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]
     @phase(
         spec,
         {"feature_importance": AssetFace("What the model's predictions depend on, by your own columns.", frozenset())},
+        after=("trained_model", "test"),
     )
     def feature_importance(
         run: PhaseRun,

@@ -70,21 +70,24 @@ def phase(
     spec: TrainingSpec,
     outputs: Mapping[str, AssetFace],
     *,
+    after: Sequence[str],
     checks: Mapping[str, bool] | None = None,
-    upstream: Sequence[dg.AssetKey] = (),
     speaks_last: bool = False,
 ) -> Callable[[Callable[..., Made | Mapping[str, Made]]], dg.AssetsDefinition]:
     """Turn a function into the assets of one phase.
+
+    The function's parameters name the assets that it reads. The store gives them in the versions that the run has
+    pinned, so the graph draws only the edges that no other edge implies, and stays readable.
 
     Parameters
     ----------
     spec : TrainingSpec
     outputs : mapping
         The assets that the phase makes. A phase of several returns `{name: Made}`, a phase of one returns `Made`.
+    after : sequence of str
+        The edges: assets that come directly before. Everything that the phase reads is one of them or upstream of one.
     checks : mapping, optional
         Name of each check that the phase reports, and whether it blocks. They belong to the last of the outputs.
-    upstream : sequence of AssetKey
-        Assets that the phase depends on without reading their value from the store.
     speaks_last : bool
         A failed blocking check fails the run only after the asset was materialized. Otherwise it stops the phase, and
         there is no materialization that could trigger anything.
@@ -99,8 +102,7 @@ def phase(
         @dg.multi_asset(
             name=f"{spec.name}__{function.__name__}",
             group_name=spec.name,
-            ins={name: dg.AssetIn(key=dg.AssetKey([spec.name, name]), dagster_type=dg.Any) for name in inputs},
-            deps=list(upstream),
+            deps=[dg.AssetKey([spec.name, name]) for name in after],
             outs={
                 name: dg.AssetOut(
                     key=dg.AssetKey([spec.name, name]),
@@ -119,12 +121,12 @@ def phase(
             ],
             required_resource_keys={"model_runs", "tracking"},
         )
-        def compute(context: dg.AssetExecutionContext, **values: Any) -> Iterator[dg.Output | dg.AssetCheckResult]:
+        def compute(context: dg.AssetExecutionContext) -> Iterator[dg.Output | dg.AssetCheckResult]:
             run = PhaseRun(context, spec, context.resources.model_runs)
             started = time.monotonic()
             run.runs.narrator.began(function.__name__)
             with failure_recorded(run, function.__name__):
-                made = function(run, **values)
+                made = function(run, **{name: run.store.read(name) for name in inputs})
                 parts = {last: made} if isinstance(made, Made) else dict(made)
                 verdicts = [check for part in parts.values() for check in part.checks]
                 if not speaks_last:

@@ -23,6 +23,7 @@ def build_planning_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
         spec,
         {"training_plan": AssetFace("What will be done, each choice with its rule, reason and override.", frozenset())},
         checks={"near_perfect_feature": False},
+        after=("train", "validation", "folds"),
     )
     def training_plan(run: PhaseRun, raw_data: Table, data_profile: DataProfile, folds: Splits) -> Made:
         plan = trainer.make_plan(spec, raw_data, data_profile, folds)

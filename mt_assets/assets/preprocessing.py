@@ -29,6 +29,7 @@ def build_preprocessing_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefiniti
             )
         },
         checks={"fit_on_train_only": True},
+        after=("training_plan",),
     )
     def preprocessor(
         run: PhaseRun, train: Table, data_profile: DataProfile, folds: Splits, training_plan: TrainingPlan

@@ -29,6 +29,7 @@ def build_promotion_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
                 "Whether the new model takes over from the champion, decided on the same test rows.", frozenset()
             )
         },
+        after=("test_metrics", "feature_importance"),
     )
     def promotion_decision(
         run: PhaseRun,

@@ -34,6 +34,7 @@ def build_result_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
         },
         checks={"quality_gates": True},
         speaks_last=True,
+        after=("registered_model",),
     )
     def training_result(
         run: PhaseRun,

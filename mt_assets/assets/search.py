@@ -32,6 +32,7 @@ def build_search_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
             )
         },
         checks={"fit_on_train_only": True},
+        after=("preprocessor",),
     )
     def optuna_study(
         run: PhaseRun,
@@ -65,7 +66,11 @@ def build_search_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
             checks=[trainer.check_fit_rows(folds, study=study)],
         )
 
-    @phase(spec, {"best_params": AssetFace("The configuration to train, and why.", frozenset({"optuna"}))})
+    @phase(
+        spec,
+        {"best_params": AssetFace("The configuration to train, and why.", frozenset({"optuna"}))},
+        after=("optuna_study",),
+    )
     def best_params(run: PhaseRun, training_plan: TrainingPlan, optuna_study: StudyResult) -> Made:
         best: BestParams = trainer.select_best(optuna_study, training_plan)
         return Made(

@@ -27,6 +27,7 @@ def build_split_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
             "folds": AssetFace("The split of every row, drawn once, that all candidates share.", frozenset({"numpy"})),
         },
         checks={"no_row_overlap": True, "no_group_overlap": True, "time_order": True, "train_test_shift": False},
+        after=("data_profile",),
     )
     def splits(run: PhaseRun, raw_data: Table, data_profile: DataProfile) -> dict[str, Made]:
         drawn = trainer.split_data(raw_data, data_profile, spec, run.store.previous("folds"))

@@ -52,6 +52,7 @@ def build_tracking_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
             )
         },
         checks={"tracked": False},
+        after=("promotion_decision",),
     )
     def experiment_run(
         run: PhaseRun,
@@ -75,6 +76,7 @@ def build_tracking_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
         spec,
         {"registered_model": AssetFace("The version in the MLflow registry, with its aliases.", frozenset({"mlflow"}))},
         checks={"tracked": False},
+        after=("experiment_run",),
     )
     def registered_model(
         run: PhaseRun,

@@ -31,6 +31,7 @@ def build_training_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
             )
         },
         checks={"fit_on_train_only": True, "artifact_loads_elsewhere": True},
+        after=("best_params",),
     )
     def trained_model(
         run: PhaseRun,

@@ -28,6 +28,7 @@ class ModelRuns(dg.ConfigurableResource):
     models: list[str] = Field(default=[], description="Names of the models of this code location.")
 
     _sessions: dict[str, RunStore] = PrivateAttr(default_factory=dict)
+    _run_id: str = PrivateAttr(default="")
     _started: float = PrivateAttr(default=0.0)
     _narrator: Narrator = PrivateAttr(default_factory=Narrator)
 
@@ -40,7 +41,12 @@ class ModelRuns(dg.ConfigurableResource):
         return ModelStore(self.folder, name)
 
     def session(self, name: str) -> RunStore:
-        """Return the running run's view of a model's state."""
+        """Return the running run's view of a model's state.
+
+        A run that makes none of the model's assets, but reads some for an asset of its own, holds no lock.
+        """
+        if name not in self._sessions:
+            self._sessions[name] = RunStore(self.store(name), self._run_id)
         return self._sessions[name]
 
     @property
@@ -58,6 +64,7 @@ class ModelRuns(dg.ConfigurableResource):
         if run is None:
             yield self
             return
+        self._run_id = run.run_id
         self._narrator = narrator.get() or self._narrator
         with ExitStack() as locks:
             for name in self._models_of(run):

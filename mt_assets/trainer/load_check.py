@@ -41,7 +41,7 @@ def main(folder: Path) -> int:
         verdict = check(folder)
     except (TrainerError, ImportError, AttributeError, ValueError, OSError) as error:
         verdict = {"passed": False, "message": f"The model cannot be read: {type(error).__name__}: {error}"}
-    print(json.dumps(verdict))
+    sys.stdout.write(json.dumps(verdict) + "\n")
     return 0 if verdict["passed"] else 1
 
 

@@ -121,13 +121,13 @@ class TabularModel(BaseEstimator):
         """What metrics look at: probabilities [n, k] in the order of the class codes, or values [n]; float64."""
         return self.scores_of(self.encode(frame))
 
-    def encode(self, frame: pd.DataFrame) -> pd.DataFrame | np.ndarray:
+    def encode(self, frame: pd.DataFrame) -> np.ndarray:
         """The features as the estimator sees them, [n, len(encoded_names)]."""
         own = [column for column in self.features if column in frame.columns]
-        encoded: pd.DataFrame | np.ndarray = self.pipeline["preprocessor"].transform(canonical(frame[own]))
+        encoded: np.ndarray = self.pipeline["preprocessor"].transform(canonical(frame[own]))
         return encoded
 
-    def scores_of(self, encoded: pd.DataFrame | np.ndarray) -> np.ndarray:
+    def scores_of(self, encoded: np.ndarray) -> np.ndarray:
         """`scores` of encoded features."""
         if not len(encoded):
             return np.empty((0, len(self.classes)) if self.classes is not None else 0)

@@ -200,4 +200,5 @@ def _fit(
     X = encoder.fit_transform(frame)
     y = encode_target(frame[profile.target.column], profile.target)
     params = learner.with_iterations(best.params, best.iterations)
-    return encoder, fit_estimator(learner, fit_setting(plan, profile, splits), params, X, y)
+    setting = fit_setting(plan, profile, splits)
+    return encoder, fit_estimator(learner, setting, params, X, y, categories=encoder.n_categories_)

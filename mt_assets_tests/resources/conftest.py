@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import pandas as pd
 import pytest
 import requests
 
+from mt_assets.resources.tracking import MlflowTracking
 from mt_assets.spec import TrainingSpec
 from mt_assets.spec_reading import parse_spec
 from mt_assets.trainer.reporting.tracked import TrainingBundle
@@ -81,11 +83,12 @@ def _make_bundle(spec: TrainingSpec, folder: Path) -> TrainingBundle:
     from mt_assets.trainer.search.study import fold_predictions, run_search, select_best
     from mt_assets.trainer.training import train_final
 
+    assert isinstance(spec.train_data_path, str)
     table = Table.of(read_table(spec.train_data_path))
     profile = profile_data(table, spec)
     splits = split_data(table, profile, spec, None)
     plan = make_plan(spec, table, profile, splits)
-    preprocessor = TablePreprocessor(columns=profile.features)
+    preprocessor = TablePreprocessor(columns=dict[str, str](profile.features))
     study = run_search(plan, table, profile, splits, preprocessor, folder=folder)
     best = select_best(study, plan)
     (folder / "model").mkdir()
@@ -200,7 +203,7 @@ def _wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
 
 
 class DyingServer:
-    """A server that passes so many requests on to the real one and then only breaks connections, until it is revived."""
+    """A server that passes so many requests on to the real one, and then breaks connections until it is revived."""
 
     def __init__(self, real: str, answers: int) -> None:
         self.left = float(answers)
@@ -227,7 +230,7 @@ class DyingServer:
                 self.end_headers()
                 self.wfile.write(answer.content)
 
-            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = pass_on
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = pass_on  # noqa: N815
 
             def log_message(self, *_: Any) -> None:
                 """Keep quiet."""
@@ -250,6 +253,21 @@ class DyingServer:
 def dying_server(server: str) -> Callable[[int], DyingServer]:
     """`with dying_server(12) as dying`: the real server, until it has answered so many requests."""
     return lambda answers: DyingServer(server, answers)
+
+
+@pytest.fixture(scope="session")
+def fresh_database(spec: TrainingSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An embedded database as it is before the first training."""
+    home = tmp_path_factory.mktemp("fresh")
+    assert MlflowTracking(home=str(home)).champion_version("churn") is None
+    return home / "mlflow.db"
+
+
+@pytest.fixture
+def home(fresh_database: Path, tmp_path: Path) -> Path:
+    """A folder of state with an empty tracker."""
+    shutil.copyfile(fresh_database, tmp_path / "mlflow.db")
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -28,31 +29,29 @@ REPORT = {
 }
 
 
-def test_failed_training_is_a_failed_run(
-    bundle: TrainingBundle, client_of: Callable[[str], Any], tmp_path: Path
-) -> None:
-    tracking = MlflowTracking(home=str(tmp_path))
+def test_failed_training_is_a_failed_run(bundle: TrainingBundle, client_of: Callable[[str], Any], home: Path) -> None:
+    tracking = MlflowTracking(home=str(home))
     first = tracking.log_failure(bundle.spec, "churn/run-9", REPORT)
     again = tracking.log_failure(bundle.spec, "churn/run-9", REPORT)
-    client = client_of(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    client = client_of(f"sqlite:///{home / 'mlflow.db'}")
     (run,) = client.search_runs([first.experiment_id])
 
     assert first == again
     assert (run.info.run_id, run.info.status) == (first.run_id, "FAILED")
     assert run.data.tags["mt_assets.error.type"] == "DataError"
     assert "Name one of the columns." in run.data.tags["mlflow.note.content"]
-    stored = Path(client.download_artifacts(first.run_id, "failure.json", str(tmp_path)))
+    stored = Path(client.download_artifacts(first.run_id, "failure.json", str(home)))
     assert json.loads(stored.read_text()) == REPORT
 
 
 def test_training_that_failed_and_then_succeeded_is_one_run(
-    bundle: TrainingBundle, client_of: Callable[[str], Any], tmp_path: Path
+    bundle: TrainingBundle, client_of: Callable[[str], Any], home: Path
 ) -> None:
-    tracking = MlflowTracking(home=str(tmp_path))
+    tracking = MlflowTracking(home=str(home))
     tracking.log_failure(bundle.spec, bundle.training_id, REPORT)
     logged = tracking.log_training(bundle)
     late = tracking.log_failure(bundle.spec, bundle.training_id, REPORT)
-    (run,) = client_of(f"sqlite:///{tmp_path / 'mlflow.db'}").search_runs([logged.experiment_id])
+    (run,) = client_of(f"sqlite:///{home / 'mlflow.db'}").search_runs([logged.experiment_id])
 
     assert late == logged
     assert run.info.status == "FINISHED"
@@ -73,7 +72,9 @@ def test_nobody_listens(bundle: TrainingBundle, free_port: int, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("scheme", ["http", "postgresql"])
-def test_server_that_never_answers(bundle: TrainingBundle, tmp_path: Path, scheme: str, monkeypatch: Any) -> None:
+def test_server_that_never_answers(
+    bundle: TrainingBundle, tmp_path: Path, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("mt_assets.resources.mlflow_store.PROBE_S", 0.3)
     with closing(socket.socket()) as full:
         full.bind(("127.0.0.1", 0))
@@ -94,7 +95,7 @@ def test_address_that_mlflow_cannot_use(bundle: TrainingBundle, tmp_path: Path, 
     assert "MlflowException" in run.reason or "Unsupported" in run.reason
 
 
-@pytest.mark.parametrize("answered", [3, 7, 20, 27, 33, 37])
+@pytest.mark.parametrize("answered", [3, 7, 20, 36])
 def test_server_that_dies_halfway_is_completed_later(
     asking: Asking, dying_server: Dying, client_of: Callable[[str], Any], tmp_path: Path, answered: int
 ) -> None:
@@ -118,7 +119,7 @@ def test_server_that_dies_halfway_is_completed_later(
     assert len(scores) == len(own.study.trials)
 
 
-@pytest.mark.parametrize("answered", [4, 7, 9])
+@pytest.mark.parametrize("answered", [4, 8])
 def test_server_that_dies_while_registering(asking: Asking, dying_server: Dying, tmp_path: Path, answered: int) -> None:
     own = asking(experiment_name=f"registers {answered}", registered_model_name=f"registers_{answered}")
     with dying_server(1000) as dying:
@@ -133,7 +134,9 @@ def test_server_that_dies_while_registering(asking: Asking, dying_server: Dying,
     assert (version.version, version.aliases) == ("1", ("challenger", "champion"))
 
 
-def test_surroundings_are_left_as_they_were(bundle: TrainingBundle, tmp_path: Path, monkeypatch: Any) -> None:
+def test_surroundings_are_left_as_they_were(
+    bundle: TrainingBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No folder in the working directory, no variable, no logger level stays behind."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -148,17 +151,21 @@ def test_surroundings_are_left_as_they_were(bundle: TrainingBundle, tmp_path: Pa
 
 
 def test_environment_variable_names_the_tracker(
-    bundle: TrainingBundle, asking: Asking, tmp_path: Path, monkeypatch: Any
+    bundle: TrainingBundle, asking: Asking, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'theirs.db'}")
-    tracking = MlflowTracking(home=str(tmp_path / "home"))
+    for name in ("theirs", "asked"):
+        shutil.copyfile(home / "mlflow.db", home / f"{name}.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'theirs.db'}")
+    tracking = MlflowTracking(home=str(home))
+    asked = asking(tracking_uri=f"sqlite:///{home / 'asked.db'}")
 
-    assert tracking.log_training(bundle).tracking_uri == f"sqlite:///{tmp_path / 'theirs.db'}"
-    assert (tmp_path / "theirs.db").is_file()
-    asked = asking(tracking_uri=f"sqlite:///{tmp_path / 'asked.db'}")
-    assert tracking.log_training(asked).tracking_uri == f"sqlite:///{tmp_path / 'asked.db'}"
+    assert tracking.log_training(bundle).tracking_uri == f"sqlite:///{home / 'theirs.db'}"
+    assert tracking.log_training(asked).tracking_uri == f"sqlite:///{home / 'asked.db'}"
 
 
 def test_importing_the_resource_imports_no_mlflow() -> None:
-    code = "import sys, mt_assets.resources.tracking as t; t.MlflowTracking(); print(sorted({'mlflow', 'pandas', 'sklearn'} & set(sys.modules)))"
+    code = (
+        "import sys, mt_assets.resources.tracking, mt_assets.resources.dagster_mlflow;"
+        "print(sorted({'mlflow', 'pandas', 'sklearn', 'dagster_mlflow'} & set(sys.modules)))"
+    )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

@@ -23,7 +23,8 @@ import mlflow, pandas as pd
 mlflow.set_tracking_uri(sys.argv[1])
 frame = pd.read_csv(sys.argv[3])
 labels = mlflow.pyfunc.load_model(sys.argv[2]).predict(frame)
-one_row = mlflow.pyfunc.load_model(sys.argv[2]).predict(pd.DataFrame([dict(age=50, income=None, plan=None, since=None)]))
+gaps = pd.DataFrame([{"age": 50, "income": None, "plan": None, "since": None}])
+one_row = mlflow.pyfunc.load_model(sys.argv[2]).predict(gaps)
 probabilities = mlflow.sklearn.load_model(sys.argv[2]).predict_proba(frame)
 pd.DataFrame({"label": labels, "p": probabilities[:, 1], "one": one_row[0]}).to_parquet(sys.argv[4])
 """
@@ -226,28 +227,26 @@ def test_logging_again_changes_nothing(logged: Logged, bundle: TrainingBundle) -
     assert len(logged.client.search_model_versions(f"name = '{logged.version.name}'")) == 1
 
 
-def test_long_values_and_many_trials(bundle: TrainingBundle, client_of: Callable[[str], Any], tmp_path: Path) -> None:
+def test_long_values_and_many_trials(bundle: TrainingBundle, client_of: Callable[[str], Any], home: Path) -> None:
     """6,000 characters a parameter and 1,000 metrics a call are MLflow's limits."""
     trial = bundle.study.trials[0]
     trials = tuple(trial.model_copy(update={"number": number}) for number in range(1200))
     study = bundle.study.model_copy(update={"trials": trials, "best_number": 0})
     spec = bundle.spec.model_copy(update={"known_ahead": tuple(f"column_{number}" for number in range(900))})
-    tracking = MlflowTracking(home=str(tmp_path))
+    tracking = MlflowTracking(home=str(home))
     run = tracking.log_training(replace(bundle, study=study, spec=spec))
-    client = client_of(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    client = client_of(f"sqlite:///{home / 'mlflow.db'}")
 
     assert run.status == "logged"
     assert len(client.get_metric_history(run.run_id, "trial.score")) == 1200
     assert len(client.get_run(run.run_id).data.params["spec.knownAhead"]) == 6000
 
 
-def test_undefined_figures_are_left_out(
-    bundle: TrainingBundle, client_of: Callable[[str], Any], tmp_path: Path
-) -> None:
+def test_undefined_figures_are_left_out(bundle: TrainingBundle, client_of: Callable[[str], Any], home: Path) -> None:
     test = {**bundle.evaluation.test, "roc_auc": None, "log_loss": math.nan}
     odd = replace(bundle, evaluation=bundle.evaluation.model_copy(update={"test": test}))
-    run = MlflowTracking(home=str(tmp_path)).log_training(odd)
-    metrics = client_of(f"sqlite:///{tmp_path / 'mlflow.db'}").get_run(run.run_id).data.metrics
+    run = MlflowTracking(home=str(home)).log_training(odd)
+    metrics = client_of(f"sqlite:///{home / 'mlflow.db'}").get_run(run.run_id).data.metrics
 
     assert "test.accuracy" in metrics
     assert not {"test.roc_auc", "test.log_loss"} & set(metrics)
@@ -257,33 +256,31 @@ class NobodyKnows:
     """A type that no allow-list names."""
 
 
-def test_model_with_a_type_outside_the_allow_list_is_refused(bundle: TrainingBundle, tmp_path: Path) -> None:
+def test_model_with_a_type_outside_the_allow_list_is_refused(bundle: TrainingBundle, home: Path) -> None:
     trained = type(bundle.trained).load(bundle.trained.path)
     trained.model.pipeline["model"].surprise_ = NobodyKnows()
-    tracking = MlflowTracking(home=str(tmp_path))
+    tracking = MlflowTracking(home=str(home))
 
     with pytest.raises(TrainingError, match="NobodyKnows"):
         tracking.log_training(replace(bundle, trained=trained))
 
 
-def test_passwords_reach_no_tracker(bundle: TrainingBundle, client_of: Callable[[str], Any], tmp_path: Path) -> None:
+def test_passwords_reach_no_tracker(bundle: TrainingBundle, client_of: Callable[[str], Any], home: Path) -> None:
     from mt_assets.spec import SqlSource
 
     source = SqlSource(connection="postgresql://reader:geheim@db/warehouse", query="select * from customers")
     secret = replace(bundle, spec=bundle.spec.model_copy(update={"train_data_path": source}))
-    run = MlflowTracking(home=str(tmp_path)).log_training(secret)
+    run = MlflowTracking(home=str(home)).log_training(secret)
 
     assert run.status == "logged"
-    written = [tmp_path / "mlflow.db", *(path for path in (tmp_path / "mlartifacts").rglob("*") if path.is_file())]
+    written = [home / "mlflow.db", *(path for path in (home / "mlartifacts").rglob("*") if path.is_file())]
     assert not [path for path in written if b"geheim" in path.read_bytes()]
 
 
-def test_deleted_experiment_is_restored(
-    bundle: TrainingBundle, client_of: Callable[[str], Any], tmp_path: Path
-) -> None:
-    tracking = MlflowTracking(home=str(tmp_path))
+def test_deleted_experiment_is_restored(bundle: TrainingBundle, client_of: Callable[[str], Any], home: Path) -> None:
+    tracking = MlflowTracking(home=str(home))
     first = tracking.log_failure(bundle.spec, "churn/0", {"type": "DataError", "message": "no such file"})
-    client = client_of(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    client = client_of(f"sqlite:///{home / 'mlflow.db'}")
     client.delete_experiment(first.experiment_id)
 
     run = tracking.log_training(bundle)

@@ -47,33 +47,33 @@ def ended(process: "subprocess.Popen[str]") -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def home(data_folder: Path, tmp_path: Path) -> Path:
+def folder(data_folder: Path, tmp_path: Path) -> Path:
     shutil.copyfile(data_folder / "train.csv", tmp_path / "train.csv")
     return tmp_path
 
 
-def test_two_processes_at_once_on_a_fresh_database(home: Path, client_of: Callable[[str], Any]) -> None:
+def test_two_processes_at_once_on_a_fresh_database(folder: Path, client_of: Callable[[str], Any]) -> None:
     """Two models that start together share database and experiment; one training told by two is one run."""
-    processes = [start(home, 2, "one/a", "both/x"), start(home, 2, "two/a", "both/x")]
+    processes = [start(folder, 2, "one/a", "both/x"), start(folder, 2, "two/a", "both/x")]
     one, two = (ended(process) for process in processes)
-    stored = client_of(f"sqlite:///{home / 'mlflow.db'}").search_runs([one[0]["experiment_id"]])
+    stored = client_of(f"sqlite:///{folder / 'mlflow.db'}").search_runs([one[0]["experiment_id"]])
 
     assert {answer["status"] for answer in one + two} == {"logged"}
     assert one[1]["run_id"] == two[1]["run_id"]
     assert sorted(run.data.tags["mt_assets.training_id"] for run in stored) == ["both/x", "one/a", "two/a"]
-    assert not list(home.glob("*.draft"))
+    assert not list(folder.glob("*.draft"))
 
 
-def test_process_killed_while_it_makes_the_database(home: Path, spec: TrainingSpec) -> None:
-    killed = start(home, 1, "one/a")
-    while not list(home.glob("mlflow.db.*.draft")):
+def test_process_killed_while_it_makes_the_database(folder: Path, spec: TrainingSpec) -> None:
+    killed = start(folder, 1, "one/a")
+    while not list(folder.glob("mlflow.db.*.draft")):
         assert killed.poll() is None
         time.sleep(0.001)
     killed.kill()
     killed.communicate()
-    assert not (home / "mlflow.db").exists()
+    assert not (folder / "mlflow.db").exists()
 
-    again = MlflowTracking(home=str(home)).log_failure(spec, "a", {"type": "DataError", "message": "no such file"})
+    again = MlflowTracking(home=str(folder)).log_failure(spec, "a", {"type": "DataError", "message": "no such file"})
 
     assert again.status == "logged"
-    assert not list(home.glob("*.draft"))
+    assert not list(folder.glob("*.draft"))

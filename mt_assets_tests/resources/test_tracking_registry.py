@@ -33,13 +33,11 @@ class Registry:
 
 
 @pytest.fixture
-def registry(tmp_path: Path, client_of: Callable[[str], Any]) -> Registry:
-    return Registry(tmp_path, client_of)
+def registry(home: Path, client_of: Callable[[str], Any]) -> Registry:
+    return Registry(home, client_of)
 
 
-def test_first_model_that_passes_is_champion(
-    registry: Registry, bundle: TrainingBundle, retrained: Retrained, asking: Retrained
-) -> None:
+def test_first_model_that_passes_is_champion(registry: Registry, bundle: TrainingBundle) -> None:
     first = registry.take(bundle)
 
     assert (first.status, first.name, first.version, first.uri) == ("registered", "churn", "1", "models:/churn/1")
@@ -50,9 +48,7 @@ def test_first_model_that_passes_is_champion(
     assert (champion["version"], champion["training_id"]) == ("1", "churn/run-1")
 
 
-def test_model_that_misses_a_gate_is_registered_and_not_champion(
-    registry: Registry, bundle: TrainingBundle, retrained: Retrained, asking: Retrained
-) -> None:
+def test_model_that_misses_a_gate_is_registered_and_not_champion(registry: Registry, retrained: Retrained) -> None:
     first = registry.take(retrained("run-1", hours=0, verdict="rejected_gates"))
 
     assert first.aliases == ("challenger",)
@@ -61,7 +57,7 @@ def test_model_that_misses_a_gate_is_registered_and_not_champion(
 
 
 def test_newest_is_challenger_and_only_a_better_one_champion(
-    registry: Registry, bundle: TrainingBundle, retrained: Retrained, asking: Retrained
+    registry: Registry, bundle: TrainingBundle, retrained: Retrained
 ) -> None:
     registry.take(bundle)
     second = registry.take(retrained("run-2", hours=1, challenger_version=2, champion_version=1, **KEPT))
@@ -73,7 +69,7 @@ def test_newest_is_challenger_and_only_a_better_one_champion(
 
 
 def test_training_that_arrives_late_takes_no_alias_from_a_younger_one(
-    registry: Registry, bundle: TrainingBundle, retrained: Retrained, asking: Retrained
+    registry: Registry, bundle: TrainingBundle, retrained: Retrained
 ) -> None:
     """The tracker was down for the first training and up for the second, which had beaten it."""
     younger = retrained("run-2", hours=1, challenger_version=2, champion_version=1, verdict="promoted")
@@ -86,9 +82,7 @@ def test_training_that_arrives_late_takes_no_alias_from_a_younger_one(
     assert registry.aliases == {"challenger": "1", "champion": "1"}
 
 
-def test_alias_that_a_person_moved_stays(
-    registry: Registry, bundle: TrainingBundle, retrained: Retrained, asking: Retrained
-) -> None:
+def test_alias_that_a_person_moved_stays(registry: Registry, bundle: TrainingBundle, retrained: Retrained) -> None:
     registry.take(bundle)
     second = retrained("run-2", hours=1, challenger_version=2, champion_version=1, verdict="promoted")
     registry.take(second)
@@ -105,9 +99,7 @@ def test_alias_that_a_person_moved_stays(
     assert registry.take(compared_with_theirs).champion_version == "4"
 
 
-def test_alias_that_a_person_removed_stays_removed(
-    registry: Registry, bundle: TrainingBundle, retrained: Retrained, asking: Retrained
-) -> None:
+def test_alias_that_a_person_removed_stays_removed(registry: Registry, bundle: TrainingBundle) -> None:
     registry.take(bundle)
     registry.connect().delete_registered_model_alias("churn", "champion")
 
@@ -117,7 +109,7 @@ def test_alias_that_a_person_removed_stays_removed(
     assert "person" in again.reason
 
 
-def test_other_names(registry: Registry, bundle: TrainingBundle, retrained: Retrained, asking: Retrained) -> None:
+def test_other_names(registry: Registry, asking: Retrained) -> None:
     named = asking(registered_model_name="Kunden d'Or", experiment_name="Abwanderung")
     version = registry.take(named)
 
@@ -129,9 +121,7 @@ def test_other_names(registry: Registry, bundle: TrainingBundle, retrained: Retr
     assert champion["version"] == "1"
 
 
-def test_nothing_is_registered_when_not_asked_for(
-    registry: Registry, bundle: TrainingBundle, retrained: Retrained, asking: Retrained, tmp_path: Path
-) -> None:
+def test_nothing_is_registered_when_not_asked_for(registry: Registry, asking: Retrained) -> None:
     quiet = asking(register_model=False)
     run = registry.tracking.log_training(quiet)
     version = registry.tracking.register(quiet, run)
@@ -141,13 +131,11 @@ def test_nothing_is_registered_when_not_asked_for(
     assert registry.connect().search_registered_models() == []
 
 
-def test_tracking_switched_off_touches_nothing(
-    registry: Registry, bundle: TrainingBundle, retrained: Retrained, asking: Retrained, tmp_path: Path
-) -> None:
-    off = asking(enabled=False)
-    run = registry.tracking.log_training(off)
+def test_tracking_switched_off_touches_nothing(asking: Retrained, tmp_path: Path) -> None:
+    off, tracking = asking(enabled=False), MlflowTracking(home=str(tmp_path / "home"))
+    run = tracking.log_training(off)
 
     assert run.status == "disabled"
-    assert registry.tracking.register(off, run).status == "disabled"
-    assert registry.tracking.log_failure(off.spec, "churn/x", {}).status == "disabled"
+    assert tracking.register(off, run).status == "disabled"
+    assert tracking.log_failure(off.spec, "churn/x", {}).status == "disabled"
     assert list(tmp_path.iterdir()) == []

@@ -8,14 +8,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import pandas as pd
 from optuna.distributions import BaseDistribution
 
 Task = Literal["classification", "regression"]
 Encoding = Literal["native", "ordinal", "one_hot"]
 Params = dict[str, Any]
-Matrix = np.ndarray | pd.DataFrame
-"""Encoded features [n, p]: a frame with categories for `native`, an array of floats otherwise."""
 
 
 @dataclass(frozen=True)
@@ -87,26 +84,30 @@ class Algorithm(ABC):
     def fit(
         self,
         estimator: Any,
-        X: Matrix,
+        X: np.ndarray,
         y: np.ndarray,
-        X_valid: Matrix | None = None,
+        X_valid: np.ndarray | None = None,
         y_valid: np.ndarray | None = None,
         patience: int | None = None,
+        *,
         class_weight: str | None = None,
+        categories: int = 0,
     ) -> FitReport:
         """Fit in place.
 
         Parameters
         ----------
         estimator : estimator of `build`
-        X, y : matrix [n, p], array [n]
+        X, y : arrays [n, p], [n]
             Classes are codes 0..k-1, all of them present.
-        X_valid, y_valid : matrix [m, p], array [m], optional
+        X_valid, y_valid : arrays [m, p], [m], optional
             Rows to stop early on; without them, or without patience, all rounds are fitted.
         patience : int, optional
             Rounds without improvement after which boosting stops.
         class_weight : str, optional
             That of the setting, for estimators that take weights of rows in place of it.
+        categories : int
+            How many of the last columns are level numbers of categories.
         """
         estimator.fit(X, y)
         return FitReport()

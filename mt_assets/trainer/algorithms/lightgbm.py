@@ -12,7 +12,6 @@ from mt_assets.trainer.algorithms.algorithm import (
     Algorithm,
     FitReport,
     FitSetting,
-    Matrix,
     Params,
     stopping_class_weight,
 )
@@ -115,23 +114,29 @@ class LightGBM(Algorithm):
     def fit(
         self,
         estimator: Any,
-        X: Matrix,
+        X: np.ndarray,
         y: np.ndarray,
-        X_valid: Matrix | None = None,
+        X_valid: np.ndarray | None = None,
         y_valid: np.ndarray | None = None,
         patience: int | None = None,
+        *,
         class_weight: str | None = None,
+        categories: int = 0,
     ) -> FitReport:
         """Fit; with validation rows and patience stop at the best round by log-loss or squared error."""
-        if X_valid is None or y_valid is None or not patience or not len(y_valid):
-            estimator.fit(X, y)
-            return FitReport()
         import lightgbm
+
+        of_categories = list(range(X.shape[1] - categories, X.shape[1])) or "auto"
+        if X_valid is None or y_valid is None or not patience or not len(y_valid):
+            estimator.fit(X, y, categorical_feature=of_categories)
+            return FitReport()
 
         weight = stopping_class_weight(y, class_weight)
         weights = {"eval_class_weight": [weight]} if weight is not None else {}
         stop = lightgbm.early_stopping(patience, first_metric_only=True, verbose=False)
-        estimator.fit(X, y, eval_X=X_valid, eval_y=y_valid, callbacks=[stop], **weights)
+        estimator.fit(
+            X, y, eval_X=X_valid, eval_y=y_valid, callbacks=[stop], categorical_feature=of_categories, **weights
+        )
         return FitReport(best_iteration=int(estimator.best_iteration_))
 
     def with_iterations(self, params: Mapping[str, Any], iterations: int | None) -> Params:

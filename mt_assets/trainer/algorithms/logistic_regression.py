@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 
-from mt_assets.trainer.algorithms.algorithm import Algorithm, FitReport, FitSetting, Matrix, Params
+from mt_assets.trainer.algorithms.algorithm import Algorithm, FitReport, FitSetting, Params
 
 MAX_ITERATIONS: Final = 500
 """Squashed features need 20 to 150 iterations of lbfgs in the space below (telco_churn, adult, german_credit)."""
@@ -43,12 +43,14 @@ class LogisticRegression(Algorithm):
     def fit(
         self,
         estimator: SklearnLogisticRegression,
-        X: Matrix,
+        X: np.ndarray,
         y: np.ndarray,
-        X_valid: Matrix | None = None,
+        X_valid: np.ndarray | None = None,
         y_valid: np.ndarray | None = None,
         patience: int | None = None,
+        *,
         class_weight: str | None = None,
+        categories: int = 0,
     ) -> FitReport:
         """Fit, once more with more iterations if the first did not converge, and note it if that did not either."""
         if self._converges(estimator, X, y):
@@ -59,7 +61,7 @@ class LogisticRegression(Algorithm):
         return FitReport(notes=(f"logistic_regression did not converge in {MORE_ITERATIONS} iterations",))
 
     @staticmethod
-    def _converges(estimator: SklearnLogisticRegression, X: Matrix, y: np.ndarray) -> bool:
+    def _converges(estimator: SklearnLogisticRegression, X: np.ndarray, y: np.ndarray) -> bool:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ConvergenceWarning)
             estimator.fit(X, y)

@@ -13,7 +13,6 @@ from mt_assets.trainer.algorithms.algorithm import (
     Algorithm,
     FitReport,
     FitSetting,
-    Matrix,
     Params,
     stopping_class_weight,
 )
@@ -74,17 +73,21 @@ class XGBoost(Algorithm):
     def fit(
         self,
         estimator: Any,
-        X: Matrix,
+        X: np.ndarray,
         y: np.ndarray,
-        X_valid: Matrix | None = None,
+        X_valid: np.ndarray | None = None,
         y_valid: np.ndarray | None = None,
         patience: int | None = None,
+        *,
         class_weight: str | None = None,
+        categories: int = 0,
     ) -> FitReport:
         """Fit; with validation rows and patience stop at the best round by log-loss or squared error.
 
         XGBoost has no class weights, so rows are weighted.
         """
+        if categories:
+            estimator.set_params(feature_types=["q"] * (X.shape[1] - categories) + ["c"] * categories)
         weights: dict[str, Any] = {}
         if class_weight is not None:
             weights["sample_weight"] = compute_sample_weight(class_weight, y)

@@ -10,6 +10,7 @@ import gzip
 import io
 import re
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,7 +43,7 @@ def read_text(path: Path) -> pa.Table:
     """
     encoding = _encoding(path)
     with _open(path) as raw:
-        head = raw.read(_HEADER_LIMIT).decode(encoding, errors="replace")
+        head = _read(path, raw, _HEADER_LIMIT).decode(encoding, errors="replace")
     if not head.strip("\ufeff \r\n\t"):
         raise DataError(f"The file {path} is empty.", suggestions=("Check how the file was written.",))
     skip, names, delimiter = _header(path, head)
@@ -110,16 +111,25 @@ def _not_text(path: Path) -> DataError:
 
 
 def _open(path: Path) -> BinaryIO:
-    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
-
-
-def _read(path: Path, raw: BinaryIO) -> bytes:
     try:
-        return raw.read(_BLOCK)
-    except (OSError, EOFError) as error:
-        raise DataError(
-            f"The file {path} cannot be read: {error}.", suggestions=("Write or download the file again.",)
-        ) from error
+        return gzip.open(path) if _is_zipped(path) else path.open("rb")  # type: ignore[return-value]
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _read(path: Path, raw: BinaryIO, size: int = _BLOCK) -> bytes:
+    try:
+        return raw.read(size)
+    except (OSError, EOFError, zlib.error) as error:
+        raise _unreadable(path, error) from error
+
+
+def _is_zipped(path: Path) -> bool:
+    return path.suffix.lower() == ".gz"
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    return DataError(f"The file {path} cannot be read: {error}.", suggestions=("Write or download the file again.",))
 
 
 @contextmanager
@@ -163,7 +173,7 @@ def _parse(path: Path, plain: Path, skip: int, width: int, delimiter: str) -> pa
         try:
             with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
                 return connection.read_csv(
-                    str(plain).replace("[", "[[]"),
+                    re.sub(r"([*?\[])", r"[\1]", str(plain)),
                     auto_detect=False,
                     header=True,
                     skiprows=skip,
@@ -171,7 +181,7 @@ def _parse(path: Path, plain: Path, skip: int, width: int, delimiter: str) -> pa
                     quotechar='"',
                     escapechar=escape,
                     columns={f"c{at}": "VARCHAR" for at in range(width)},
-                    compression="gzip" if plain.suffix == ".gz" else "none",
+                    compression="gzip" if _is_zipped(plain) else "none",
                     max_line_size=_LINE_LIMIT,
                 ).to_arrow_table()
         except duckdb.Error as error:

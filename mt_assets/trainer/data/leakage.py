@@ -199,7 +199,7 @@ def _dealt(y: np.ndarray, classes: bool, seed: int) -> Iterator[tuple[np.ndarray
 
 
 def _along_a_line(x: np.ndarray, y: np.ndarray, fit: np.ndarray, score: np.ndarray) -> np.ndarray:
-    """Least squares on one feature, its gaps filled with the mean; a small tree is too coarse for a copy of a target."""
+    """Least squares on one feature, gaps filled with the mean; a small tree is too coarse for a copy of a target."""
     known = x[fit][~np.isnan(x[fit])]
     middle = known.mean() if len(known) else 0.0
     filled = np.where(np.isnan(x), middle, x) - middle

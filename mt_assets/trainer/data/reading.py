@@ -113,8 +113,7 @@ def _files(name: str) -> list[Path]:
                 suggestions=("Rename the file after what it is, or export it as CSV or Parquet.",),
             )
         return [path]
-    matches = sorted(path.iterdir() if path.is_dir() else Path(path.anchor).glob(str(path.relative_to(path.anchor))))
-    tables = [match for match in matches if match.is_file() and (_is_text(match) or _is_parquet(match))]
+    tables = [match for match in _matches(path) if match.is_file() and (_is_text(match) or _is_parquet(match))]
     if tables:
         return tables
     if path.is_dir():
@@ -126,6 +125,14 @@ def _files(name: str) -> list[Path]:
         + ("" if path.parent.is_dir() else f" The folder {path.parent} does not exist either."),
         suggestions=(f"Did you mean {path.parent / near}?" if near else "Check trainDataPath.",),
     )
+
+
+def _matches(path: Path) -> list[Path]:
+    """What lies in a folder, or matches a glob."""
+    try:
+        return sorted(path.iterdir() if path.is_dir() else Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+    except (ValueError, OSError):  # no pattern that glob knows, or a folder that may not be listed
+        return []
 
 
 def _is_text(path: Path) -> bool:

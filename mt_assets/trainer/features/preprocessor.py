@@ -22,7 +22,7 @@ from mt_assets.trainer.features.columns import (
     OneHotBlock,
     SquashedNumbers,
     TextBlock,
-    safe_names,
+    unique_names,
 )
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
     columns : dict of str to role
         Feature columns with their roles (`numeric`, `boolean`, `categorical`, `datetime`, `text`).
     encoding : {"native", "ordinal", "one_hot"}
-        `native`: a frame with numbers as float64 and categories as pandas categories, for boosters. `ordinal`: float32
-        with categories as level numbers and NaN for what is missing, for forests. `one_hot`: float64 without gaps,
-        scaled, for linear models.
+        `native`: float64 with categories as level numbers in the last columns, which boosters are told of. `ordinal`:
+        the same in float32, for forests, which are not. `one_hot`: float64 without gaps, scaled, for linear models.
+        What is missing is NaN in the first two.
     seed : int
         For the directions that text is projected on.
 
@@ -58,6 +58,8 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         Row positions (the index) of the frame it was fitted on, int64 [n].
     source_columns_ : dict of str to str
         The original column of each output feature.
+    n_categories_ : int
+        How many of the last output columns are level numbers of categories; 0 for `one_hot`.
     feature_names_in_ : numpy.ndarray
     """
 
@@ -77,7 +79,7 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         self.fit_transform(X)
         return self
 
-    def fit_transform(self, X: pd.DataFrame, y: Any = None, **fit_params: Any) -> pd.DataFrame | np.ndarray:
+    def fit_transform(self, X: pd.DataFrame, y: Any = None, **fit_params: Any) -> np.ndarray:
         """Fit, and return the rows encoded."""
         frame = self._own_columns(X)
         whole = pd.api.types.is_integer_dtype(frame.index.dtype)
@@ -97,10 +99,11 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
             each.fit(frame)
         numbers = self._number_matrix(frame)
         self.scaler_ = SquashedNumbers().fit(numbers) if self.encoding == "one_hot" and numbers.shape[1] else None
+        self.n_categories_ = 0 if self.encoding == "one_hot" else len(self.categories_.columns)
         self._name_outputs()
         return self._assemble(frame, numbers)
 
-    def transform(self, X: pd.DataFrame) -> pd.DataFrame | np.ndarray:
+    def transform(self, X: pd.DataFrame) -> np.ndarray:
         """Encode rows.
 
         Parameters
@@ -110,8 +113,8 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        pandas.DataFrame or numpy.ndarray
-            [n, features]; a frame with X's index for `native`.
+        numpy.ndarray
+            [n, features].
 
         Raises
         ------
@@ -134,7 +137,7 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         if missing:
             names = ", ".join(repr(column) for column in missing)
             raise DataError(
-                f"The data lacks {'column' if len(missing) == 1 else 'columns'} {names}, which the model was trained on.",
+                f"The data lacks {names}, which the model was trained on.",
                 suggestions=(f"Add {names}; values may be missing.",),
             )
         return X[list(self.columns)]
@@ -159,21 +162,18 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
                 sources + [sources[at] for at in gaps],
             )
         names, sources = names + list(self.categories_.names_), sources + list(self.categories_.sources_)
-        self.source_columns_ = dict(zip(safe_names(names), sources, strict=True))
+        self.source_columns_ = dict(zip(unique_names(names), sources, strict=True))
 
-    def _assemble(self, frame: pd.DataFrame, numbers: np.ndarray) -> pd.DataFrame | np.ndarray:
+    def _assemble(self, frame: pd.DataFrame, numbers: np.ndarray) -> np.ndarray:
         if self.encoding == "one_hot":
             scaled = numbers if self.scaler_ is None else self.scaler_.transform(numbers)
             return np.hstack([scaled, self.categories_.transform(frame)])
-        if self.encoding == "ordinal":
-            # Forests compute in float32; values beyond its range would become infinite.
-            largest = float(np.finfo(np.float32).max)
-            everything = np.hstack([np.clip(numbers, -largest, largest), self.categories_.transform(frame)])
-            return everything.astype(np.float32)
-        names = list(self.source_columns_)
-        columns: dict[str, Any] = {name: numbers[:, at] for at, name in enumerate(names[: numbers.shape[1]])}
-        columns |= dict(zip(names[numbers.shape[1] :], self.categories_.categories(frame), strict=True))
-        return pd.DataFrame(columns, index=frame.index)
+        everything = np.hstack([numbers, self.categories_.transform(frame)])
+        if self.encoding == "native":
+            return everything
+        # Forests compute in float32; values beyond its range would become infinite.
+        largest = float(np.finfo(np.float32).max)
+        return np.clip(everything, -largest, largest).astype(np.float32)
 
 
 def rows_digest(positions: np.ndarray) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from mt_assets.trainer.algorithms.algorithm import Algorithm, Encoding, FitReport, FitSetting, Matrix
+from mt_assets.trainer.algorithms.algorithm import Algorithm, Encoding, FitReport, FitSetting
 from mt_assets.trainer.algorithms.registry import algorithm
 from mt_assets.trainer.data.profile import DataProfile
 from mt_assets.trainer.data.splits import Splits
@@ -33,27 +33,27 @@ class EncodedFold:
 
     Attributes
     ----------
-    X, X_valid : matrix [n, p], [m, p]
+    X, X_valid : numpy.ndarray [n, p], [m, p]
     y, y_valid : numpy.ndarray
         Class codes or values.
+    categories : int
+        How many of the last columns are level numbers of categories.
     encoded, fitted, stopped : str
         `rows_digest`, see `FoldResult`.
     """
 
-    X: Matrix
+    X: np.ndarray
     y: np.ndarray
-    X_valid: Matrix
+    X_valid: np.ndarray
     y_valid: np.ndarray
+    categories: int
     encoded: str
     fitted: str
     stopped: str
 
     @property
     def nbytes(self) -> int:
-        return sum(
-            int(part.memory_usage().sum()) if isinstance(part, pd.DataFrame) else part.nbytes
-            for part in (self.X, self.X_valid)
-        )
+        return self.X.nbytes + self.X_valid.nbytes
 
 
 def fit_setting(plan: TrainingPlan, profile: DataProfile, splits: Splits) -> FitSetting:
@@ -88,7 +88,7 @@ class Fitted:
     present: np.ndarray
     report: FitReport
 
-    def predict(self, X: Matrix, n_classes: int) -> np.ndarray:
+    def predict(self, X: np.ndarray, n_classes: int) -> np.ndarray:
         """Probabilities float64 [n, n_classes] in the order of the class codes, or values [n]."""
         if not n_classes:
             return np.asarray(self.estimator.predict(X), dtype=np.float64).reshape(len(X))
@@ -107,11 +107,12 @@ def fit_estimator(
     learner: Algorithm,
     setting: FitSetting,
     params: Mapping[str, Any],
-    X: Matrix,
+    X: np.ndarray,
     y: np.ndarray,
-    X_valid: Matrix | None = None,
+    X_valid: np.ndarray | None = None,
     y_valid: np.ndarray | None = None,
     patience: int | None = None,
+    categories: int = 0,
 ) -> Fitted:
     """Build and fit; a class that the training rows lack is predicted with probability 0.
 
@@ -120,9 +121,8 @@ def fit_estimator(
     """
     estimator = learner.build(setting, params)
     if setting.task == "regression":
-        return Fitted(
-            estimator, np.empty(0, dtype=np.int64), learner.fit(estimator, X, y, X_valid, y_valid, patience)
-        )
+        report = learner.fit(estimator, X, y, X_valid, y_valid, patience, categories=categories)
+        return Fitted(estimator, np.empty(0, dtype=np.int64), report)
     present, codes = np.unique(y, return_inverse=True)
     if len(present) == 1:
         return Fitted(None, present, FitReport(notes=("a fold has training rows of one class only",)))
@@ -131,7 +131,9 @@ def fit_estimator(
         if not known.all():
             X_valid, y_valid = X_valid[known], y_valid[known]
         y_valid = np.searchsorted(present, y_valid)
-    report = learner.fit(estimator, X, codes, X_valid, y_valid, patience, setting.class_weight)
+    report = learner.fit(
+        estimator, X, codes, X_valid, y_valid, patience, class_weight=setting.class_weight, categories=categories
+    )
     return Fitted(estimator, present, report)
 
 
@@ -217,7 +219,7 @@ class FoldFits:
         started = time.perf_counter()
         fitted = fit_estimator(
             learner, self.setting, candidate.params, data.X, data.y, data.X_valid, data.y_valid,
-            self.plan.early_stopping_rounds,
+            self.plan.early_stopping_rounds, data.categories,
         )  # fmt: skip
         prediction = fitted.predict(data.X_valid, self.setting.n_classes)
         seconds = time.perf_counter() - started
@@ -250,6 +252,7 @@ class FoldFits:
             y=self._targets(train),
             X_valid=preprocessor.transform(validation),
             y_valid=self.y_valid(fold),
+            categories=preprocessor.n_categories_,
             encoded=rows_digest(preprocessor.rows_seen_),
             fitted=rows_digest(train.index.to_numpy()),
             stopped=rows_digest(validation.index.to_numpy()),

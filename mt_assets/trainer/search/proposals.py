@@ -103,7 +103,9 @@ class SearchSpace:
         names = list(self.spaces)
         algorithm = str(trial.suggest_categorical(CHOICE, names)) if self.several else names[0]
         space = self.spaces[algorithm]
-        return algorithm, {parameter: _suggest(trial, self.name(algorithm, parameter), space[parameter]) for parameter in space}
+        return algorithm, {
+            parameter: _suggest(trial, self.name(algorithm, parameter), space[parameter]) for parameter in space
+        }
 
     def read(self, trial: FrozenTrial) -> tuple[str, Params]:
         """Algorithm and parameters of a trial that was drawn before."""

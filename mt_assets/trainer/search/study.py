@@ -319,9 +319,7 @@ class _Search:
         if not complete:
             raise _all_failed(records)
         best = _best(complete, self.direction)
-        seen = Counter(
-            (fold, *rows) for trial in finished for fold, rows in enumerate(trial.user_attrs[_TOLD]["rows"])
-        )
+        seen = Counter((fold, *rows) for trial in finished for fold, rows in enumerate(trial.user_attrs[_TOLD]["rows"]))
         return StudyResult(
             study_name=self.study.study_name,
             storage=self.storage_name,

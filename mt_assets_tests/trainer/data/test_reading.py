@@ -211,6 +211,18 @@ def test_missing_files_are_told_with_the_nearest_name(tmp_path: Path) -> None:
     assert "customers.csv" in caught.value.suggestions[0]
 
 
+@pytest.mark.parametrize("name", ["a*b.csv", "what?.csv", "[1].csv", 'it\'s "so".csv', "UPPER.CSV", "größe.csv"])
+def test_any_file_name_is_read(tmp_path: Path, name: str) -> None:
+    write(tmp_path, "aXb.csv", "other,columns\n1,2\n")
+
+    assert read_table(write(tmp_path, name, "a,b\n1,x\n")).to_pydict() == {"a": [1], "b": ["x"]}
+
+
+def test_what_is_no_glob_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="There is no file"):
+        read_table(tmp_path / "a**b.csv")
+
+
 def test_several_files_are_one_table(tmp_path: Path) -> None:
     first = write(tmp_path, "1.csv", "a,b\n1,x\n")
     second = write(tmp_path, "2.csv", "b,a\ny,2.5\n")
