@@ -9,7 +9,7 @@ BIN := .venv/bin
 export MT_ASSETS_HOME ?= $(CURDIR)/.mt_assets
 export DAGSTER_HOME ?= $(MT_ASSETS_HOME)/dagster
 
-.PHONY: train test test-slow lint dev clean
+.PHONY: train test test-slow lint schemas dev clean
 
 train: .venv/installed
 	$(BIN)/mt-assets train $(SPEC)
@@ -25,6 +25,9 @@ lint: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+schemas: .venv/installed
+	$(BIN)/python scripts/export_schemas.py
 
 dev: .venv/installed-dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh scripts/dev

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from dagster import DagsterEventType, DagsterInstance
-
 from watching import Watched, watch
 
 EXAMPLE: Final = Path(__file__).resolve().parent.parent / "mt_assets" / "examples" / "customer_churn.yaml"
@@ -55,7 +54,7 @@ def train(spec: Path, home: Path, env: dict[str, str]) -> Training:
     output = home.parent / "result.json"
     watched = watch([sys.executable, "-m", "mt_assets.cli", "train", spec, "--output", output], env=env)
     if watched.code:
-        sys.exit(f"mt-assets train ended with {watched.code}:\n{watched.output}")
+        sys.exit(f"mt-assets train ended with {watched.code}:\n{watched.output}{watched.errors}")
     began = _starts(Path(env["DAGSTER_HOME"]))
     borders = [("start", watched.looks[0].at), *began[:-1], ("end", began[-1][1])]
     ends = [at for _, at in borders[1:]] + [watched.looks[-1].at]

@@ -6,7 +6,6 @@ CPU seconds are those to trust on a machine that does other work as well.
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,7 +19,7 @@ from typing import Final
 
 import psutil
 
-EVERY_S: Final = 0.05
+EVERY_S: Final = 0.02
 """Seconds between two looks; a look takes about 1 ms."""
 
 
@@ -41,8 +40,8 @@ class Watched:
     ----------
     code : int
         Exit code.
-    output : str
-        Standard output.
+    output, errors : str
+        Standard output and standard error.
     wall, cpu : float
         Seconds, from before the process is there until it is gone; CPU of its children with it.
     looks : tuple of Look
@@ -50,6 +49,7 @@ class Watched:
 
     code: int
     output: str
+    errors: str
     wall: float
     cpu: float
     looks: tuple[Look, ...]
@@ -88,8 +88,8 @@ def watch(command: Sequence[str | Path], *, env: Mapping[str, str] | None = None
     looks: list[Look] = []
     before = os.times()
     started = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as output:
-        process = psutil.Popen([str(part) for part in command], stdout=output, env=_environment(env))
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        process = psutil.Popen([str(part) for part in command], stdout=output, stderr=errors, env=_environment(env))
         while process.poll() is None:
             look = _look(process)
             if look is not None:
@@ -98,8 +98,9 @@ def watch(command: Sequence[str | Path], *, env: Mapping[str, str] | None = None
         wall = time.perf_counter() - started
         after = os.times()
         output.seek(0)
+        errors.seek(0)
         cpu = after.children_user + after.children_system - before.children_user - before.children_system
-        return Watched(process.returncode, output.read(), wall, cpu, tuple(looks))
+        return Watched(process.returncode, output.read(), errors.read(), wall, cpu, tuple(looks))
 
 
 def _environment(more: Mapping[str, str] | None) -> dict[str, str]:

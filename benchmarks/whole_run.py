@@ -39,7 +39,7 @@ def main() -> None:
     print(f"\nwhole run      {spread(whole)} s   {spread(cpu)} CPU s")
     print(f"search alone   {spread(search)} s   {spread(search_cpu)} CPU s")
     print(f"whole run : search = {median(whole) / median(search):.2f} wall, {median(cpu) / median(search_cpu):.2f} CPU")
-    print(f"\npeak memory    {median(peak):.0f} MB; idle process with the libraries and the table {idle.peak_mb:.0f} MB")
+    print(f"\npeak memory    {spread(peak)} MB   idle process {idle.peak_mb:.0f} MB")
     print(f"whole run : idle process = {median(peak) / idle.peak_mb:.2f}")
 
 

@@ -1,5 +1,6 @@
 """The command line: `mt-assets`."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -23,10 +24,21 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="Training spec, JSON or YAML.", show_default=False)]
 
 
+def _writable(path: Path | None) -> Path | None:
+    """Refuse, before hours are spent, a file that cannot be written."""
+    if path is not None:
+        place = path if path.exists() and not path.is_file() else next(p for p in path.absolute().parents if p.exists())
+        if path.is_dir() or (place != path and not place.is_dir()) or not os.access(place, os.W_OK):
+            raise typer.BadParameter(f"{path} cannot be written.")
+    return path
+
+
 @app.command()
 def train(
     spec: SpecPath,
-    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the result here, as JSON.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the result here, as JSON.", callback=_writable)
+    ] = None,
 ) -> None:
     """Train, test and register a model. Exit code 1: training failed; 2: bad spec or data; 3: a gate was missed."""
     from mt_assets.console import narrated, show_result
@@ -82,15 +94,16 @@ def init(
 @app.command()
 def sync(spec: SpecPath) -> None:
     """Tell the tracker what it missed while it was down; nothing is trained."""
-    from mt_assets.console import narrated, show_result
+    from mt_assets.console import narrated
     from mt_assets.spec_reading import load_spec
     from mt_assets.training_run import tell_tracker
 
     training_spec = load_spec(spec)
     with narrated(out, training_spec):
-        outcome = tell_tracker(training_spec)
-    show_result(out, err, training_spec, outcome)
-    raise typer.Exit(outcome.exit_code)
+        told = tell_tracker(training_spec)
+    if training_spec.options.verbosity > 0:
+        news = f"The tracker was told of version {', '.join(map(str, told))}." if told else "Nothing was left to tell."
+        out.print(news)
 
 
 def main() -> None:
@@ -103,9 +116,6 @@ def main() -> None:
         for suggestion in error.suggestions:
             err.print(f"  - {suggestion}", markup=False)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        err.print("Interrupted. What was finished is kept; run the same command again to go on.")
-        sys.exit(130)
 
 
 if __name__ == "__main__":

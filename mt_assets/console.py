@@ -1,5 +1,6 @@
 """What the command line shows: live progress on a terminal, plain lines elsewhere, and the result."""
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
@@ -47,7 +48,8 @@ class ConsoleNarrator(Narrator):
     def began(self, phase: str) -> None:
         text = PHASES.get(phase, phase)
         if self._bar is not None and self._task is not None:
-            self._bar.reset(self._task, total=None, description=text, note="")
+            self._bar.remove_task(self._task)
+            self._task = self._bar.add_task(text, total=None, note="")
         else:
             self._console.print(f"{text} ...")
 
@@ -64,8 +66,8 @@ class ConsoleNarrator(Narrator):
 @contextmanager
 def narrated(console: Console, spec: TrainingSpec) -> Iterator[None]:
     """Tell how runs stand for the length of the context: a bar on a terminal, plain lines elsewhere."""
-    shown = console if spec.options.verbosity > 0 else Console(quiet=True)
     with ExitStack() as stack:
+        shown = stack.enter_context(_past_dagster(console)) if spec.options.verbosity > 0 else Console(quiet=True)
         bar = None
         if shown.is_terminal:
             columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
@@ -75,6 +77,22 @@ def narrated(console: Console, spec: TrainingSpec) -> Iterator[None]:
         token = narrator.set(ConsoleNarrator(shown, bar))
         stack.callback(narrator.reset, token)
         yield
+
+
+@contextmanager
+def _past_dagster(console: Console) -> Iterator[Console]:
+    """Give a console that writes to where the process's output went before Dagster took hold of it.
+
+    While a step runs, Dagster sends the output through a file, which delays lines by up to a second, drops the last
+    ones and breaks a line that is written again and again.
+    """
+    try:
+        descriptor = os.dup(console.file.fileno())
+    except (OSError, ValueError):  # no file of the operating system
+        yield console
+        return
+    with os.fdopen(descriptor, "w", encoding=console.encoding) as output:
+        yield Console(file=output, highlight=False, soft_wrap=True)
 
 
 def show_plan(console: Console, plan: TrainingPlan) -> None:

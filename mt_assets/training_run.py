@@ -12,17 +12,19 @@ from importlib.resources import files
 from pathlib import Path
 
 import dagster as dg
+from filelock import FileLock
 
 from mt_assets.assembly import build_definitions
 from mt_assets.automation.jobs import training_job_name
-from mt_assets.resources.recording import record_failure
+from mt_assets.resources.recording import record_failure, record_pending
 from mt_assets.resources.tracking import MlflowTracking
 from mt_assets.result import ErrorReport, TrainingResult
 from mt_assets.spec import TrainingSpec
-from mt_assets.trainer.recovery.failures import INTERRUPTED, exit_code
+from mt_assets.trainer.errors import StoreError, TrainingError
+from mt_assets.trainer.recovery.failures import UNEXPLAINED, exit_code, interrupted
 from mt_assets.trainer.reporting.result import failed_result
 from mt_assets.trainer.store.home import home_folder
-from mt_assets.trainer.store.model_store import ModelStore
+from mt_assets.trainer.store.model_store import AssetVersion, ModelStore, RunStore
 
 LATE_ASSETS = ("experiment_run", "registered_model", "training_result")
 """What is made again when the tracker is told later; none of it trains."""
@@ -38,14 +40,18 @@ class Outcome:
 
 
 def ensure_instance() -> None:
-    """Set `DAGSTER_HOME`, where it is not set, to a folder of our own state, and put the settings there."""
-    if "DAGSTER_HOME" not in os.environ:
-        os.environ["DAGSTER_HOME"] = str(home_folder() / "dagster")
-    folder = Path(os.environ["DAGSTER_HOME"])
+    """Make the Dagster instance: at `DAGSTER_HOME` where that is set, else in a folder of our own state.
+
+    One process at a time, since the databases of Dagster break for good when two make them at once.
+    """
+    folder = Path(os.environ.get("DAGSTER_HOME") or home_folder() / "dagster").expanduser().absolute()
+    os.environ["DAGSTER_HOME"] = str(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    settings = folder / "dagster.yaml"
-    if not settings.exists():
-        shutil.copyfile(_packaged_settings(), settings)
+    with FileLock(folder / "mt_assets.lock"):
+        settings = folder / "dagster.yaml"
+        if not settings.exists():
+            shutil.copyfile(_packaged_settings(), settings)
+        dg.DagsterInstance.get().dispose()
 
 
 def _packaged_settings() -> Path:
@@ -60,9 +66,52 @@ def train(spec: TrainingSpec) -> Outcome:
     return _execute(spec, selection=None)
 
 
-def tell_tracker(spec: TrainingSpec) -> Outcome:
-    """Tell the tracker what it missed while it was down; nothing is trained."""
-    return _execute(spec, selection=[dg.AssetKey([spec.name, asset]) for asset in LATE_ASSETS])
+def tell_tracker(spec: TrainingSpec) -> list[int]:
+    """Tell the tracker what it missed while it was down; nothing is trained.
+
+    Returns the numbers of the model versions that it was told of. The assets about it are made again, unless a later
+    run has broken off upstream of them.
+
+    Raises
+    ------
+    StoreError
+        If the model was never trained.
+    TrainingError
+        If the tracker can still not be reached.
+    """
+    store, tracking = ModelStore(home_folder(), spec.name), MlflowTracking()
+    made = store.current("training_result")
+    if made is None:
+        raise StoreError(f"{spec.name} has not been trained yet, so there is nothing to tell the tracker.")
+    told = record_pending(spec, store, tracking)
+    if left := store.pending():
+        address = tracking.tracker(spec.experiment_tracking.tracking_uri).shown
+        raise TrainingError(
+            f"The tracker at {address} could not be told of version {', '.join(str(each.number) for each in left)}.",
+            suggestions=("Start the tracker, or mend its address in spec or environment, and run this again.",),
+        )
+    if _says_pending(store) and _is_whole(store, made):
+        outcome = _execute(spec, selection=[dg.AssetKey([spec.name, asset]) for asset in LATE_ASSETS])
+        if outcome.result.error:
+            raise TrainingError(outcome.result.error.message, suggestions=outcome.result.error.suggestions)
+    return told
+
+
+def _says_pending(store: ModelStore) -> bool:
+    """Whether an asset about the tracker still says that it was not told."""
+    answers = [store.get(made.address) for asset in LATE_ASSETS[:2] if (made := store.current(asset))]
+    return any(getattr(answer, "status", None) == "pending" for answer in answers)
+
+
+def _is_whole(store: ModelStore, result: AssetVersion) -> bool:
+    """Whether everything that a result was made from is current, of one and the same training."""
+    reader = RunStore(store, run_id="")
+    try:
+        for asset in result.made_from:
+            reader.pin(asset)
+    except StoreError:
+        return False
+    return True
 
 
 def _execute(spec: TrainingSpec, selection: list[dg.AssetKey] | None) -> Outcome:
@@ -95,16 +144,15 @@ def _outside_failure(done: dg.ExecuteInProcessResult) -> ErrorReport:
     for event in done.all_events:
         error = getattr(event.event_specific_data, "error", None)
         if event.is_failure and error:
+            phase = (event.step_key or "start").rpartition("__")[2]
             root = error
             while root.cause:
                 root = root.cause
-            return ErrorReport(
-                type=root.cls_name or "Error",
-                message=root.message.strip(),
-                phase=event.step_key or "start",
-                cause="dagster",
-            )
-    return INTERRUPTED
+            if root.cls_name == dg.DagsterExecutionInterruptedError.__name__:
+                return interrupted(phase)
+            message = root.message.strip()
+            return ErrorReport(type=root.cls_name or "Error", message=message, phase=phase, cause="dagster")
+    return UNEXPLAINED
 
 
 def _log_level(spec: TrainingSpec) -> str:

@@ -8,14 +8,14 @@ _PACKAGE = Path(__file__).parents[1]
 
 _CODE_OF_PHASE: dict[str, tuple[str, ...]] = {
     "data": ("trainer/data",),
-    "splits": ("trainer/data/splits.py",),
+    "splits": ("trainer/data",),
     "planning": ("trainer/planning",),
     "preprocessing": ("trainer/features",),
     "search": ("trainer/features", "trainer/algorithms", "trainer/search"),
     "training": ("trainer/features", "trainer/algorithms", "trainer/training.py", "trainer/model.py"),
     "evaluation": ("trainer/evaluation",),
-    "promotion": ("trainer/promotion.py",),
-    "tracking": ("resources/tracking.py", "trainer/reporting"),
+    "promotion": ("trainer/promotion.py", "trainer/judging.py"),
+    "tracking": ("resources", "trainer/reporting"),
     "result": ("trainer/reporting", "result.py"),
 }
 

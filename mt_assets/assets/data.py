@@ -9,7 +9,8 @@ import dagster as dg
 
 from mt_assets import trainer
 from mt_assets.assets import metadata as show
-from mt_assets.assets.phase import AssetFace, Made, PhaseRun, phase
+from mt_assets.assets.code_versions import code_version
+from mt_assets.assets.phase import OWNERS, AssetFace, Made, PhaseRun, phase
 from mt_assets.spec import TrainingSpec
 
 if TYPE_CHECKING:
@@ -23,16 +24,24 @@ SCHEMA = "data_schema"
 """Name under which the store keeps the schema that was inferred first."""
 
 
-def build_data_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition | dg.SourceAsset]:
+def build_data_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
     source_key = dg.AssetKey([spec.name, "source_data"])
 
-    @dg.observable_source_asset(
-        key=source_key,
-        group_name=spec.name,
-        description="The data where it lies. Its data version is a digest of its content, not its time.",
+    @dg.multi_observable_source_asset(
+        name=f"{spec.name}__source_data",
+        specs=[
+            dg.AssetSpec(
+                source_key,
+                group_name=spec.name,
+                description="The data where it lies. Its data version is a digest of its content, not its time.",
+                kinds={"file"},
+                owners=OWNERS,
+                code_version=code_version(__name__),
+            )
+        ],
     )
-    def source_data() -> dg.DataVersion:
-        return dg.DataVersion(trainer.fingerprint(spec.train_data_path))
+    def source_data() -> dg.ObserveResult:
+        return dg.ObserveResult(data_version=dg.DataVersion(trainer.fingerprint(spec.train_data_path)))
 
     @phase(
         spec,
@@ -47,8 +56,6 @@ def build_data_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition | dg.S
         schema = trainer.read_schema(spec.data_schema) if spec.data_schema else run.store.kept(SCHEMA)
         expected = schema or trainer.infer_schema(table)
         checks = [trainer.check_target(table, spec), trainer.check_schema(table, expected)]
-        if schema is None and all(check.passed for check in checks):
-            run.store.keep(SCHEMA, expected)
         return Made(
             table,
             metadata={
@@ -72,6 +79,9 @@ def build_data_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition | dg.S
     )
     def data_profile(run: PhaseRun, raw_data: Table) -> Made:
         profile: DataProfile = trainer.profile_data(raw_data, spec)
+        # Kept only now: the form of data that cannot be learned from must not be held against its correction.
+        if not spec.data_schema and run.store.kept(SCHEMA) is None:
+            run.store.keep(SCHEMA, trainer.infer_schema(raw_data, profile))
         return Made(
             profile,
             metadata={

@@ -66,7 +66,11 @@ def build_evaluation_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]
 
     @phase(
         spec,
-        {"feature_importance": AssetFace("What the model's predictions depend on, by your own columns.", frozenset())},
+        {
+            "feature_importance": AssetFace(
+                "What the model's predictions depend on, by your own columns.", frozenset({"scikitlearn"})
+            )
+        },
         after=("trained_model", "test"),
     )
     def feature_importance(

@@ -34,7 +34,7 @@ BUILDERS = (
 """The phases in the order in which data flows through them."""
 
 
-def build_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition | dg.SourceAsset]:
+def build_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
     """Build every asset of a spec: keys `<name>/<asset>`, group `<name>`."""
     return [asset for build in BUILDERS for asset in build(spec)]
 

@@ -20,6 +20,9 @@ PREVIEW_ROWS = 5
 CELL_LENGTH = 80
 """Characters of a value that a preview shows; the event log keeps every preview for ever."""
 
+_ESCAPES = {ord(character): f"&#{ord(character)};" for character in "\\`*_{}[]()<>#!|$&"}
+"""What Markdown or HTML could take for markup."""
+
 
 def plot(png: bytes, title: str) -> dg.MarkdownMetadataValue:
     """Show a small PNG in the UI. The event log keeps it for ever, so it has to be small (20 KB)."""
@@ -31,10 +34,10 @@ def plots(images: Mapping[str, bytes]) -> dict[str, dg.MarkdownMetadataValue]:
     return {name: plot(png, name.replace("_", " ")) for name, png in images.items()}
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
+def table(rows: Sequence[Mapping[str, Any]], order: Sequence[str] | None = None) -> dg.TableMetadataValue:
     """Show rows of equal keys as a table; cells that are neither numbers nor text are shown as JSON."""
-    records = [dg.TableRecord({key: cell(value) for key, value in row.items()}) for row in rows]
-    columns = list(rows[0]) if rows else ["nothing"]
+    columns = list(order or (rows[0] if rows else ["nothing"]))
+    records = [dg.TableRecord({column: cell(row[column]) for column in columns}) for row in rows]
     kinds = {column: _kind([record.data[column] for record in records]) for column in columns if records}
     schema = dg.TableSchema([dg.TableColumn(column, kinds.get(column, "string")) for column in columns])
     return dg.MetadataValue.table(records, schema=schema)
@@ -112,6 +115,4 @@ def preview(frame: Any) -> dg.MarkdownMetadataValue:
 def _plain(value: Any) -> str:
     text = "" if value is None or value != value else str(value)
     text = text if len(text) <= CELL_LENGTH else text[: CELL_LENGTH - 1] + "…"
-    for character in "\\`*_{}[]()<>#!|$":
-        text = text.replace(character, f"&#{ord(character)};")
-    return " ".join(text.split())
+    return " ".join(text.translate(_ESCAPES).split())

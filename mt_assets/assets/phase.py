@@ -121,7 +121,7 @@ def phase(
             ],
             required_resource_keys={"model_runs", "tracking"},
         )
-        def compute(context: dg.AssetExecutionContext) -> Iterator[dg.Output | dg.AssetCheckResult]:
+        def compute(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
             run = PhaseRun(context, spec, context.resources.model_runs)
             started = time.monotonic()
             run.runs.narrator.began(function.__name__)
@@ -131,11 +131,11 @@ def phase(
                 verdicts = [check for part in parts.values() for check in part.checks]
                 if not speaks_last:
                     yield from check_results(spec, last, verdicts, blocking)
-                    stop_if_blocked(verdicts, blocking)
+                    stop_if_blocked(spec, verdicts, blocking)
                 seconds = time.monotonic() - started
                 for name, part in parts.items():
                     version = run.store.stage(name, part.value, phase=function.__name__, inputs=inputs, seconds=seconds)
-                    yield _output(name, version, part)
+                    yield _materialized(dg.AssetKey([spec.name, name]), version, part)
             if speaks_last:
                 yield from check_results(spec, last, verdicts, blocking)
 
@@ -144,10 +144,10 @@ def phase(
     return decorate
 
 
-def _output(name: str, version: AssetVersion, part: Made) -> dg.Output[AssetVersion]:
-    return dg.Output(
-        version,
-        output_name=name,
+def _materialized(key: dg.AssetKey, version: AssetVersion, part: Made) -> dg.MaterializeResult[AssetVersion]:
+    return dg.MaterializeResult(
+        asset_key=key,
+        value=version,
         metadata={"seconds": version.seconds, **part.metadata},
         data_version=dg.DataVersion(version.address),
     )

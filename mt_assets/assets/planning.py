@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 def build_planning_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
     @phase(
         spec,
-        {"training_plan": AssetFace("What will be done, each choice with its rule, reason and override.", frozenset())},
+        {
+            "training_plan": AssetFace(
+                "What will be done, each choice with its rule, reason and override.", frozenset({"json"})
+            )
+        },
         checks={"near_perfect_feature": False},
         after=("train", "validation", "folds"),
     )
@@ -30,7 +34,7 @@ def build_planning_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
         return Made(
             plan,
             metadata={
-                "decisions": show.table(plan.table()),
+                "decisions": show.table(plan.table(), ("decision", "value", "reason", "override", "evidence", "rule")),
                 "algorithms": ", ".join(plan.algorithms),
                 "trials": plan.n_trials,
             },

@@ -26,7 +26,8 @@ def build_promotion_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
         spec,
         {
             "promotion_decision": AssetFace(
-                "Whether the new model takes over from the champion, decided on the same test rows.", frozenset()
+                "Whether the new model takes over from the champion, decided on the same test rows.",
+                frozenset({"json"}),
             )
         },
         after=("test_metrics", "feature_importance"),

@@ -60,7 +60,7 @@ def build_search_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
                 "metric": study.metric,
                 "stopped_by": study.stopped_by,
                 "resumed_trials": study.resumed_trials,
-                "leaderboard": show.table(trainer.leaderboard(study)),
+                "best_of_each_algorithm": show.table(trainer.leaderboard(study)),
                 **show.plots(trainer.study_plots(study)),
             },
             checks=[trainer.check_fit_rows(folds, study=study)],

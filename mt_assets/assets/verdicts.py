@@ -45,8 +45,17 @@ def check_results(
         )
 
 
-def stop_if_blocked(verdicts: Sequence[Check], blocking: Mapping[str, bool]) -> None:
+def stop_if_blocked(spec: "TrainingSpec", verdicts: Sequence[Check], blocking: Mapping[str, bool]) -> None:
     """Raise DataError where a blocking check has failed."""
     failed = [check for check in verdicts if not check.passed and blocking[check.name]]
     if failed:
-        raise DataError(" ".join(check.message for check in failed))
+        remedies = _new_form(spec) if any(check.name == "schema" for check in failed) else ()
+        raise DataError(" ".join(check.message for check in failed), suggestions=remedies)
+
+
+def _new_form(spec: "TrainingSpec") -> tuple[str, ...]:
+    """What to do where the data has another form than it should have."""
+    if spec.data_schema:
+        return (f"Mend the data, or the schema {spec.data_schema}.",)
+    kept = f"models/{spec.name}/kept/data_schema.json"
+    return ("Mend the data.", f"If the new form is right, remove {kept} below MT_ASSETS_HOME: the next run keeps it.")

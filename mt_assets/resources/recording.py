@@ -4,9 +4,11 @@ What belongs here: what is told, and what is remembered until it could be. What 
 (`tracking`).
 """
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from mt_assets import trainer
 from mt_assets.resources.tracking import MlflowTracking
 from mt_assets.spec import TrainingSpec
 from mt_assets.trainer.reporting.tracked import ExperimentRun, RegisteredVersion, TrainingBundle
@@ -17,7 +19,9 @@ def record_training(
     spec: TrainingSpec, store: ModelStore, tracking: MlflowTracking, training: Training
 ) -> ExperimentRun:
     """Log a training. Where the tracker is down, the training is remembered as pending."""
-    recorded = tracking.log_training(_bundle(spec, store, training))
+    bundle = _bundle(spec, store, training)
+    plots = {f"{name}.png": png for name, png in trainer.study_plots(bundle.study, small=False).items()}
+    recorded = tracking.log_training(replace(bundle, files=plots))
     store.set_pending(training, pending=recorded.status == "pending")
     return recorded
 

@@ -5,13 +5,13 @@ from .data.leakage import check_shift as check_shift
 from .data.profile import profile_data as profile_data
 from .data.reading import fingerprint as fingerprint
 from .data.reading import read_table as read_table
-from .data.table import Table as Table
 from .data.schema import check_schema as check_schema
 from .data.schema import check_target as check_target
 from .data.schema import infer_schema as infer_schema
 from .data.schema import read_schema as read_schema
 from .data.splits import check_splits as check_splits
 from .data.splits import split_data as split_data
+from .data.table import Table as Table
 from .evaluation.evaluate import check_beats_baseline as check_beats_baseline
 from .evaluation.evaluate import check_cv_test_gap as check_cv_test_gap
 from .evaluation.evaluate import evaluate as evaluate

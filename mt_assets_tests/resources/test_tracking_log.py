@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mt_assets.resources.mlflow_model import signature
 from mt_assets.resources.tracking import MlflowTracking
 from mt_assets.trainer.errors import TrainingError
 from mt_assets.trainer.reporting.tracked import ExperimentRun, RegisteredVersion, TrainingBundle, dataset_digest
@@ -287,3 +288,19 @@ def test_deleted_experiment_is_restored(bundle: TrainingBundle, client_of: Calla
 
     assert (run.status, run.experiment_id) == ("logged", first.experiment_id)
     assert client.get_experiment(first.experiment_id).lifecycle_stage == "active"
+
+
+@pytest.mark.parametrize(
+    ("prediction", "kind"),
+    [
+        (np.array(["a", "b"], dtype=object), "string"),
+        (np.array([1, 2]), "long"),
+        (np.array([0.5, 1.0]), "double"),
+        (np.array([True, False]), "boolean"),
+    ],
+)
+def test_signature_names_the_kind_of_answer(bundle: TrainingBundle, prediction: Any, kind: str) -> None:
+    found = signature(bundle.table.schema, ["age", "plan"], prediction)
+
+    assert found.outputs.to_dict() == [{"type": kind, "required": True}]
+    assert found.inputs.input_names() == ["age", "plan"]

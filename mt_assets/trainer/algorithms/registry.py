@@ -89,4 +89,5 @@ def algorithm(name: str) -> Algorithm:
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise SpecError(f"`algorithm`: there is no {name!r}.{hint} This version trains {offered}.")
     module, _, kind = AVAILABLE[name].partition(":")
-    return getattr(import_module(module), kind)()  # type: ignore[no-any-return]
+    learner: Algorithm = getattr(import_module(module), kind)()
+    return learner

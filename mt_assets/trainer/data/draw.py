@@ -87,39 +87,38 @@ def _quotas(rows: int, totals: np.ndarray) -> np.ndarray:
 
 
 def _groups(pool: Pool, rows: int, seed: int, purpose: str, known: np.ndarray) -> np.ndarray:
-    """Whole groups in their seeded order, passing over those that would go beyond the number of rows."""
+    """Whole groups in their seeded order, passing over those that would go beyond the number of rows.
+
+    A group that holds the last learning rows of a class is passed over too.
+    """
     assert pool.groups is not None
     groups, of_row, sizes = np.unique(pool.groups, return_inverse=True, return_counts=True)
+    codes = np.zeros(len(pool), dtype=np.int64) if pool.codes is None else pool.codes
     state = np.full(len(groups), NEW)
     state[of_row[known == LEARN]] = LEARN
     state[of_row[known == TEST]] = TEST
+    by_group = codes[np.argsort(of_row, kind="stable")]
+    ends = np.cumsum(sizes)
+    learning = np.bincount(codes[state[of_row] != TEST], minlength=int(codes.max()) + 1)
+
+    def take(group: int) -> bool:
+        mine = np.bincount(by_group[ends[group] - sizes[group] : ends[group]], minlength=len(learning))
+        if ((mine > 0) & (mine == learning)).any():
+            return False
+        learning[:] -= mine
+        state[group] = TEST
+        return True
+
     order = np.argsort(draw_order(groups, seed, purpose), kind="stable")
     candidates = order[state[order] == NEW]
     left = rows - int(sizes[state == TEST].sum())
-    taken: list[int] = []
     for group, size in zip(candidates.tolist(), sizes[candidates].tolist(), strict=True):
-        if size <= left:
-            taken.append(group)
+        if size <= left and take(group):
             left -= size
-    if not taken and not (state == TEST).any() and len(groups) > 1:
-        # Every group is larger than what is asked: the smallest is the nearest to it.
-        taken.append(int(candidates[np.argmin(sizes[candidates])]))
-    if taken and len(taken) == len(candidates) and not (state == LEARN).any():
-        taken.pop()
-    state[taken] = TEST
-    if pool.codes is not None:
-        _give_back(state, taken, of_row, pool.codes)
+    if not (state == TEST).any():
+        # Every group is larger than what is asked: the smallest that can be spared is the nearest to it.
+        any(take(group) for group in candidates[np.argsort(sizes[candidates], kind="stable")].tolist())
     return (state == TEST)[of_row]
-
-
-def _give_back(state: np.ndarray, taken: list[int], of_row: np.ndarray, codes: np.ndarray) -> None:
-    """Return drawn groups until every class has a learning row, the last drawn first."""
-    for code in np.unique(codes):
-        holders = np.unique(of_row[codes == code])
-        if (state[holders] == TEST).all():
-            mine = [group for group in reversed(taken) if group in set(holders.tolist()) and state[group] == TEST]
-            if mine:
-                state[mine[0]] = LEARN
 
 
 def _newest(times: np.ndarray, rows: int) -> np.ndarray:

@@ -27,6 +27,10 @@ MAX_ONE_HOT: Final = 40
 TEXT_COMPONENTS: Final = 30
 """Numbers that a text column becomes (skrub's default for its StringEncoder)."""
 
+TEXT_CHARACTERS: Final = 1_000
+"""Of each text, what is looked at. Measured on 4,000 mails of 2,700 characters on average: 1,000 characters take 4 s to
+fit and give an AUC of .9875, all of them 12 s and .9888."""
+
 SQUASH_AT: Final = 3.0
 """Largest absolute value of a scaled number. Holzmüller et al. 2024 (arXiv 2407.04491); skrub's default. Measured for
 linear models in 3 folds against standardization: ames RMSE 28,780 against 31,215, adult AUC .906 against .905,
@@ -134,8 +138,13 @@ class TextBlock(BaseEstimator):
         self.seed = seed
 
     def fit(self, frame: pd.DataFrame) -> Self:
+        self.fit_transform(frame)
+        return self
+
+    def fit_transform(self, frame: pd.DataFrame) -> np.ndarray:
         from skrub import StringEncoder
 
+        parts = [np.empty((len(frame), 0))]
         self.encoders_: list[Any] = []
         self.names_: list[str] = []
         self.sources_: list[str] = []
@@ -148,11 +157,11 @@ class TextBlock(BaseEstimator):
             with warnings.catch_warnings():
                 # Few distinct texts give fewer directions than asked for, which is what we want then.
                 warnings.filterwarnings("ignore", message="The matrix shape is", category=UserWarning)
-                encoder.fit_transform(texts)
+                parts.append(encoder.fit_transform(texts).to_numpy(dtype=np.float64))
             self.encoders_.append(encoder)
             self.names_ += list(encoder.all_outputs_)
             self.sources_ += [column] * len(encoder.all_outputs_)
-        return self
+        return np.hstack(parts)
 
     def transform(self, frame: pd.DataFrame) -> np.ndarray:
         parts = [
@@ -165,7 +174,8 @@ class TextBlock(BaseEstimator):
     @staticmethod
     def _texts(column: pd.Series) -> pd.Series:
         labels = as_labels(column)
-        return pd.Series(np.where(pd.isna(labels), "", labels), name=column.name, dtype=object)
+        texts = pd.Series(np.where(pd.isna(labels), "", labels), name=column.name, dtype=object)
+        return texts.str.slice(0, TEXT_CHARACTERS)
 
 
 class CategoryBlock(BaseEstimator):

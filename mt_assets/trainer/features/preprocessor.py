@@ -88,16 +88,19 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         self.n_features_in_ = len(self.columns)
         kinds = {column: self._kind(frame[column], role) for column, role in self.columns.items()}
         of = {kind: [name for name, each in kinds.items() if each == kind] for kind in set(kinds.values())}
-        self.numbers_ = [
-            NumberBlock(of.get("number", [])),
-            DatetimeBlock(of.get("datetime", [])),
-            TextBlock(of.get("text", []), self.seed),
+        text = TextBlock(of.get("text", []), self.seed)
+        self.numbers_: list[NumberBlock | DatetimeBlock | TextBlock] = [
+            NumberBlock(of.get("number", [])).fit(frame),
+            DatetimeBlock(of.get("datetime", [])).fit(frame),
+            text,
         ]
-        block = OneHotBlock if self.encoding == "one_hot" else CategoryBlock
-        self.categories_ = block(of.get("category", []))
-        for each in (*self.numbers_, self.categories_):
-            each.fit(frame)
-        numbers = self._number_matrix(frame)
+        texts = text.fit_transform(frame)
+        categories = of.get("category", [])
+        self.categories_: OneHotBlock | CategoryBlock = (
+            OneHotBlock(categories) if self.encoding == "one_hot" else CategoryBlock(categories)
+        )
+        self.categories_.fit(frame)
+        numbers = np.hstack([*(block.transform(frame) for block in self.numbers_ if block is not text), texts])
         self.scaler_ = SquashedNumbers().fit(numbers) if self.encoding == "one_hot" and numbers.shape[1] else None
         self.n_categories_ = 0 if self.encoding == "one_hot" else len(self.categories_.columns)
         self._name_outputs()
@@ -123,6 +126,8 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self, "source_columns_")
         frame = self._own_columns(X)
+        if not len(frame):  # text encoders refuse it
+            return np.empty((0, len(self.source_columns_)))
         return self._assemble(frame, self._number_matrix(frame))
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:

@@ -52,18 +52,35 @@ CAUSES = (
 SPEC_OR_DATA = "spec_or_data"
 """Cause of what the person has to mend in spec or data."""
 
-INTERRUPTED = ErrorReport(
-    type="Interrupted",
-    message="The run ended before it could say why: it was interrupted, or Dagster itself failed.",
+INTERRUPTED = "interrupted"
+"""Cause of a run that a person ended."""
+
+EXIT_CODES = {SPEC_OR_DATA: 2, INTERRUPTED: 130}
+"""Exit code of the command line for a cause; 1 for every other. 130 is what shells know Ctrl-C by."""
+
+UNEXPLAINED = ErrorReport(
+    type="Unexplained",
+    message="The run ended before it could say why.",
     phase="unknown",
-    cause="interrupted",
+    cause="unexplained",
     suggestions=("Start it again: what was finished is kept. The run's log in the Dagster UI holds more.",),
 )
 
 
+def interrupted(phase: str) -> ErrorReport:
+    """Report a run that a person ended."""
+    return ErrorReport(
+        type="Interrupted",
+        message="The run was interrupted.",
+        phase=phase,
+        cause=INTERRUPTED,
+        suggestions=("Run the same command again: it goes on with what was finished.",),
+    )
+
+
 def exit_code(report: ErrorReport) -> int:
-    """Return the exit code of the command line for a failure: 2 where spec or data are to be mended, else 1."""
-    return 2 if report.cause == SPEC_OR_DATA else 1
+    """Return the exit code of the command line for a failure."""
+    return EXIT_CODES.get(report.cause, 1)
 
 
 def failure_report(error: Exception, *, phase: str) -> ErrorReport:

@@ -14,7 +14,7 @@ from mt_assets.trainer.evaluation.importance import FeatureImportance
 from mt_assets.trainer.model import MODEL_FILE, TrainedModel
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.promotion import PromotionDecision
-from mt_assets.trainer.recovery.failures import INTERRUPTED
+from mt_assets.trainer.recovery.failures import UNEXPLAINED
 from mt_assets.trainer.reporting.tracked import ExperimentRun
 from mt_assets.trainer.search.result import BestParams, StudyResult
 from mt_assets.trainer.store.model_store import ModelStore, Training
@@ -65,7 +65,7 @@ def failed_result(spec: TrainingSpec, store: ModelStore, run_id: str) -> Trainin
     }
     stored = {name: store.get(version.address) for name, version in made.items()}
     seconds = {version.phase: version.seconds for version in made.values()}
-    error = ErrorReport.model_validate(report) if report else INTERRUPTED
+    error = ErrorReport.model_validate(report) if report else UNEXPLAINED
     return TrainingResult(success=False, error=error, **_parts(spec, stored, seconds))
 
 

@@ -94,7 +94,8 @@ class FoldCache:
     def get(self, key: str) -> FoldResult | None:
         """The stored result, or None where there is none (or one that cannot be read)."""
         try:
-            with np.load(self.folder / f"{key}{_SUFFIX}", allow_pickle=False) as stored:
+            content = io.BytesIO((self.folder / f"{key}{_SUFFIX}").read_bytes())
+            with np.load(content, allow_pickle=False) as stored:
                 told = json.loads(str(stored["told"]))
                 return FoldResult(prediction=stored["prediction"], **{**told, "notes": tuple(told["notes"])})
         except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError):

@@ -168,7 +168,7 @@ class FoldFits:
             "table": table.digest,
             "code": code_digest(),
             "target": [profile.target.column, [str(label) for label in profile.target.classes]],
-            "columns": preprocessor.columns,
+            "columns": list(preprocessor.columns.items()),
             "encoder_seed": preprocessor.seed,
             "setting": [getattr(self.setting, name) for name in FitSetting.__dataclass_fields__],
             "patience": plan.early_stopping_rounds,

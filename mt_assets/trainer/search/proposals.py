@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from optuna.distributions import (
@@ -126,7 +126,7 @@ def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
 
 
 def parameter_importance(
-    trials: list[tuple[Params, Mapping[str, BaseDistribution], float]], direction: str
+    trials: list[tuple[Params, Mapping[str, BaseDistribution], float]], direction: Literal["maximize", "minimize"]
 ) -> dict[str, float]:
     """Share of each parameter in the variation of the score (PED-ANOVA, Watanabe et al. 2023), most important first.
 

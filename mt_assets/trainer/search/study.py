@@ -1,7 +1,8 @@
 """The search: trials proposed one after another by Optuna, each a candidate run on the folds.
 
-What is decided here: which trial comes next, when a trial is pruned, when the search ends, and who won. Fitting lies in
-`fold_fits`, proposing in `proposals`, keeping in `candidate` (fold results) and `storage` (the study).
+What is decided here: which trial comes next, when a trial is pruned, and when the search ends. Fitting lies in
+`fold_fits`, proposing in `proposals`, keeping in `candidate` (fold results) and `storage` (the study), choosing in
+`selection`.
 
 Everything is durable the moment it exists, and trial n depends on the finished trials before it alone. So a search that
 was killed and started again gives the trials of one that was not, and fits no finished fold again.
@@ -28,13 +29,13 @@ from mt_assets.trainer.data.splits import Splits
 from mt_assets.trainer.data.table import Table
 from mt_assets.trainer.errors import TrainingError
 from mt_assets.trainer.evaluation.metrics import DIRECTION, score
-from mt_assets.trainer.evaluation.predictions import FoldPrediction
 from mt_assets.trainer.features.preprocessor import TablePreprocessor
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.search.candidate import Candidate, CandidateResult, FoldCache, FoldResult, content_key
 from mt_assets.trainer.search.fold_fits import FoldFits
 from mt_assets.trainer.search.proposals import PerTrialSampler, SearchSpace, parameter_importance
 from mt_assets.trainer.search.result import BestParams, FoldRows, SearchProgress, StudyResult, TrialRecord
+from mt_assets.trainer.search.selection import FOLDS_FOLDER, best_trial, fold_predictions, leaderboard, select_best
 from mt_assets.trainer.search.storage import open_storage
 
 __all__ = [
@@ -51,7 +52,16 @@ PRUNING_WARMUP_FOLDS: Final = 1
 _TOLD: Final = "record"
 """Trial attribute with what Optuna has no place for."""
 
-_FOLDS_FOLDER: Final = "folds"
+_UNTOLD: Final[dict[str, Any]] = {
+    "fold_scores": [],
+    "best_iterations": [],
+    "seconds": 0.0,
+    "fold_keys": [],
+    "rows": [],
+    "notes": [],
+    "error": "ended from outside",
+}
+"""Of a trial that somebody ended by hand, in the study's dashboard for example."""
 
 _STATES: Final[dict[TrialState, Literal["complete", "pruned", "failed"]]] = {
     TrialState.COMPLETE: "complete",
@@ -104,7 +114,7 @@ def run_search(
     """
     # The limit holds for BLAS, whose threads no estimator parameter reaches; boosters and forests are told theirs.
     with _quiet_optuna(), threadpool_limits(limits=plan.threads):
-        fits = FoldFits(plan, table, profile, splits, preprocessor, FoldCache(folder / _FOLDS_FOLDER))
+        fits = FoldFits(plan, table, profile, splits, preprocessor, FoldCache(folder / FOLDS_FOLDER))
         search = _Search(plan, splits, fits, plan.seed if seed is None else seed, progress)
         search.open(folder, storage_url)
         stopped_by = search.run(deadline)
@@ -175,7 +185,7 @@ class _Search:
         finished = self._finished()
         limit = float("inf") if deadline is None else deadline
         if self.plan.timeout is not None:
-            spent = sum(trial.user_attrs[_TOLD]["seconds"] for trial in finished)
+            spent = sum(_told(trial)["seconds"] for trial in finished)
             limit = min(limit, time.monotonic() + self.plan.timeout - spent)
         done = len(finished)
         self.complete = any(trial.state == TrialState.COMPLETE for trial in finished)
@@ -202,7 +212,6 @@ class _Search:
 
     def _run_trial(self, trial: Trial, limit: float) -> bool:
         """Run a trial to its end; False where time was up before."""
-        name, params = "", {}
         folds: list[FoldResult] = []
         try:
             name, params = self.space.suggest(trial)
@@ -285,7 +294,7 @@ class _Search:
         )
 
     def _trial_record(self, trial: FrozenTrial) -> TrialRecord:
-        told = trial.user_attrs[_TOLD]
+        told = _told(trial)
         name, params = self.space.read(trial)
         scores = tuple(told["fold_scores"])
         state = _STATES[trial.state]
@@ -318,8 +327,8 @@ class _Search:
         complete = [record for record in records if record.state == "complete"]
         if not complete:
             raise _all_failed(records)
-        best = _best(complete, self.direction)
-        seen = Counter((fold, *rows) for trial in finished for fold, rows in enumerate(trial.user_attrs[_TOLD]["rows"]))
+        best = best_trial(complete, self.direction)
+        seen = Counter((fold, *rows) for trial in finished for fold, rows in enumerate(_told(trial)["rows"]))
         return StudyResult(
             study_name=self.study.study_name,
             storage=self.storage_name,
@@ -343,98 +352,9 @@ class _Search:
         )  # fmt: skip
 
 
-def select_best(study: StudyResult, plan: TrainingPlan) -> BestParams:
-    """Pick the candidate to train: the best mean score; of equal ones the earliest."""
-    best = study.best
-    board = leaderboard(study)
-    iterations = round(float(np.mean(best.best_iterations))) if best.best_iterations else None
-    assert best.score is not None
-    complete = sum(trial.state == "complete" for trial in study.trials)
-    of = f"{complete} complete trials" if complete > 1 else "the only complete trial"
-    ahead = ""
-    if len(board) > 1:
-        ahead = f"; next comes {algorithm(board[1]['algorithm']).display} with {board[1]['score']:.4g}"
-    return BestParams(
-        algorithm=best.algorithm,
-        params=algorithm(best.algorithm).with_iterations(best.params, iterations),
-        score=best.score,
-        score_std=best.score_std,
-        trial_number=best.number,
-        iterations=iterations,
-        reason=f"Best {plan.metric} of {of}: {best.score:.4g}{ahead}.",
-        leaderboard=tuple(board),
-    )
-
-
-def leaderboard(study: StudyResult) -> list[dict[str, Any]]:
-    """The best trial of each algorithm, best first.
-
-    Returns
-    -------
-    list of dict
-        algorithm, score, score_std, trial (its number), trials (of that algorithm), seconds (of all of them).
-    """
-    complete = [trial for trial in study.trials if trial.state == "complete"]
-    names = dict.fromkeys(trial.algorithm for trial in complete)
-    board = [_best([trial for trial in complete if trial.algorithm == name], study.direction) for name in names]
-    board.sort(key=lambda trial: _rank(trial, study.direction))
-    return [_board_row(trial, study) for trial in board]
-
-
-def fold_predictions(
-    study: StudyResult, folder: Path, splits: Splits, number: int | None = None
-) -> tuple[FoldPrediction, ...]:
-    """What a trial predicted for the validation rows of its folds.
-
-    Parameters
-    ----------
-    study : StudyResult
-    folder : pathlib.Path
-        That of the search.
-    splits : Splits
-        Those that the search was run with.
-    number : int, optional
-        Of the trial; the best one by default.
-
-    Raises
-    ------
-    TrainingError
-        When a fold's file is gone.
-    """
-    cache = FoldCache(folder / _FOLDS_FOLDER)
-    trial = study.best if number is None else next(each for each in study.trials if each.number == number)
-    predictions = []
-    for fold, key in enumerate(trial.fold_keys):
-        result = cache.get(key)
-        if result is None:
-            raise TrainingError(
-                f"The result of trial {trial.number} on fold {fold} is not in {cache.folder} any more.",
-                suggestions=("Run the search again; it fits what is missing and keeps the rest.",),
-            )
-        rows = np.sort(splits.folds[fold].validation)
-        predictions.append(FoldPrediction(fold=fold, positions=rows, prediction=result.prediction))
-    return tuple(predictions)
-
-
-def _rank(trial: TrialRecord, direction: str) -> tuple[float, int]:
-    assert trial.score is not None
-    return (-trial.score if direction == "maximize" else trial.score, trial.number)
-
-
-def _best(trials: list[TrialRecord], direction: str) -> TrialRecord:
-    return min(trials, key=lambda trial: _rank(trial, direction))
-
-
-def _board_row(trial: TrialRecord, study: StudyResult) -> dict[str, Any]:
-    same = [each for each in study.trials if each.algorithm == trial.algorithm]
-    return {
-        "algorithm": trial.algorithm,
-        "score": trial.score,
-        "score_std": trial.score_std,
-        "trial": trial.number,
-        "trials": len(same),
-        "seconds": sum(each.seconds for each in same),
-    }
+def _told(trial: FrozenTrial) -> dict[str, Any]:
+    told: dict[str, Any] = trial.user_attrs.get(_TOLD, _UNTOLD)
+    return told
 
 
 def _all_failed(records: tuple[TrialRecord, ...]) -> TrainingError:

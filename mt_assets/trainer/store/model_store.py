@@ -3,6 +3,7 @@
 <home>/models/<name>/
   objects/<address>/     what was made, content-addressed, never overwritten
   current/<asset>.json   the newest version of each asset
+  kept/<name>.json       what runs hand on that is no asset, such as the schema of the data
   versions/<n>.json      each trained model that was judged, with everything it was made from
   champion.json          the version that serves, and the one before it
   pending/<n>.json       trainings that the tracker has not recorded yet
@@ -150,6 +151,14 @@ class ModelStore:
         """Make a version the current one."""
         self._write(f"current/{version.asset}.json", version)
 
+    def kept(self, name: str) -> AssetVersion | None:
+        """Return what was kept under a name that is no asset's, or None."""
+        return self._read(f"kept/{name}.json", AssetVersion)
+
+    def keep(self, version: AssetVersion) -> None:
+        """Keep a version for later runs under a name that is no asset's."""
+        self._write(f"kept/{version.asset}.json", version)
+
     # Versions and the champion
 
     def version(self, number: int) -> ModelVersion | None:
@@ -220,7 +229,7 @@ class ModelStore:
 
     def sweep(self) -> None:
         """Remove what killed runs left half-written. Only for the holder of the model's lock."""
-        for part in ("objects", "current", "versions", "pending", "failures", "folds", "."):
+        for part in ("objects", "current", "kept", "versions", "pending", "failures", "folds", "."):
             sweep(self.folder / part)
 
     def _read(self, relative: str, kind: type[R]) -> R | None:
@@ -264,12 +273,12 @@ class RunStore:
 
     def kept(self, name: str) -> Any | None:
         """Return what some run has kept under a name that is no asset's, or None."""
-        version = self.store.current(name)
+        version = self.store.kept(name)
         return self.store.get(version.address) if version else None
 
     def keep(self, name: str, value: Storable) -> None:
         """Keep a value for later runs under a name that is no asset's."""
-        self.store.advance(self.stage(name, value, phase=name, inputs=[], seconds=0.0))
+        self.store.keep(self.stage(name, value, phase=name, inputs=[], seconds=0.0))
 
     def pin(self, asset: str) -> AssetVersion:
         """Return the version of an asset that this run reads.

@@ -102,6 +102,12 @@ def test_quoted_values_hold_anything(tmp_path: Path) -> None:
     assert read_table(path).column("text").to_pylist() == ['two\nlines, and "quotes"', "# no comment", 'it\'s "so"']
 
 
+def test_documents_are_values_too(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", f"text,n\n{'word ' * 600_000},1\n")
+
+    assert len(read_table(path).column("text")[0].as_py()) == 3_000_000
+
+
 def test_quotes_after_backslashes(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", 'text,n\n"he said \\"no, never\\"",1\n')
 
@@ -138,6 +144,7 @@ REFUSED = {
         np.random.default_rng(1).bytes(4096).replace(b"\0", b"\1"),
         "not a text file",
     ),
+    "text with a NUL": ("a.csv", b"a,b\n1,x\0\n", "not a text file"),
     "a picture": ("a.csv", b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "not a text file"),
     "no gzip": ("a.csv.gz", b"a,b\n1,2\n", "cannot be read"),
     "half a gzip": (

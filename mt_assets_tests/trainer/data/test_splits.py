@@ -289,6 +289,16 @@ def test_groups_stay_together(spec_for: SpecFor) -> None:
         assert not set(groups[fold.train]) & set(groups[fold.validation])
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_class_of_few_groups_is_learned_from(spec_for: SpecFor, seed: int) -> None:
+    frame = churn(200).assign(g=np.arange(200) // 4)
+    frame.loc[frame["g"].isin([3, 4]), "y"] = "rare"
+
+    splits = split(frame, spec_for("y", groupColumn="g", testSize=0.6, options={"seed": seed}))
+
+    assert "rare" in set(frame["y"].iloc[splits.learning])
+
+
 def test_new_rows_follow_their_group(spec_for: SpecFor) -> None:
     frame, spec = churn(300), spec_for("y", groupColumn="g")
     before = split(frame, spec)
@@ -304,11 +314,12 @@ def test_new_rows_follow_their_group(spec_for: SpecFor) -> None:
 
 
 def test_rows_that_come_back_are_remembered(spec_for: SpecFor) -> None:
-    frame, spec = churn(300), spec_for("y")
-    first = split(frame, spec)
-    second = split(churn(300, seed=1), spec, first)
+    frame = churn(300)
+    first = split(frame, spec_for("y"))
+    second = split(churn(300, seed=1), spec_for("y"), first)
 
-    third = split(frame, spec, second)
+    # Another seed would draw other rows, if these were new.
+    third = split(frame, spec_for("y", options={"seed": 1}), second)
 
     assert np.array_equal(third.test, first.test)
 
@@ -515,6 +526,12 @@ def test_identity_is_content_whatever_its_storage(first: list[int | None], secon
     )
 
     assert np.array_equal(content_hashes(Table.of(ints)), content_hashes(Table.of(floats)))
+
+
+def test_zero_has_no_sign() -> None:
+    hashes = content_hashes(Table.of(pd.DataFrame({"a": [0.0, -0.0]})))
+
+    assert hashes[0] == hashes[1]
 
 
 def test_identity_tells_content_and_occurrence_apart() -> None:

@@ -13,7 +13,8 @@ from mt_assets.trainer.store.model_store import ModelStore
 
 
 def decision(value: object = 1) -> Decision:
-    return Decision(decision="seed", value=value, rule="seed.default", reason="It is the default.", override="options.seed")
+    reason = "It is the default."
+    return Decision(decision="seed", value=value, rule="seed.default", reason=reason, override="options.seed")
 
 
 def test_a_value_comes_back_equal_and_at_the_same_address(tmp_path: Path) -> None:

@@ -1,0 +1,114 @@
+"""Who won: the best trial, the leaderboard, and what the best predicted out of fold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from mt_assets.trainer.algorithms.registry import algorithm
+from mt_assets.trainer.data.splits import Splits
+from mt_assets.trainer.errors import TrainingError
+from mt_assets.trainer.evaluation.predictions import FoldPrediction
+from mt_assets.trainer.planning.plan import TrainingPlan
+from mt_assets.trainer.search.candidate import FoldCache
+from mt_assets.trainer.search.result import BestParams, StudyResult, TrialRecord
+
+FOLDS_FOLDER: Final = "folds"
+"""Where fold results lie in a search's folder."""
+
+
+def select_best(study: StudyResult, plan: TrainingPlan) -> BestParams:
+    """Pick the candidate to train: the best mean score; of equal ones the earliest."""
+    best = study.best
+    board = leaderboard(study)
+    iterations = round(float(np.mean(best.best_iterations))) if best.best_iterations else None
+    assert best.score is not None
+    complete = sum(trial.state == "complete" for trial in study.trials)
+    of = f"{complete} complete trials" if complete > 1 else "the only complete trial"
+    ahead = ""
+    if len(board) > 1:
+        ahead = f"; next comes {algorithm(board[1]['algorithm']).display} with {board[1]['score']:.4g}"
+    return BestParams(
+        algorithm=best.algorithm,
+        params=algorithm(best.algorithm).with_iterations(best.params, iterations),
+        score=best.score,
+        score_std=best.score_std,
+        trial_number=best.number,
+        iterations=iterations,
+        reason=f"Best {plan.metric} of {of}: {best.score:.4g}{ahead}.",
+        leaderboard=tuple(board),
+    )
+
+
+def leaderboard(study: StudyResult) -> list[dict[str, Any]]:
+    """The best trial of each algorithm, best first.
+
+    Returns
+    -------
+    list of dict
+        algorithm, score, score_std, trial (its number), trials (of that algorithm), seconds (of all of them).
+    """
+    complete = [trial for trial in study.trials if trial.state == "complete"]
+    names = dict.fromkeys(trial.algorithm for trial in complete)
+    board = [best_trial([trial for trial in complete if trial.algorithm == name], study.direction) for name in names]
+    board.sort(key=lambda trial: _rank(trial, study.direction))
+    return [_board_row(trial, study) for trial in board]
+
+
+def fold_predictions(
+    study: StudyResult, folder: Path, splits: Splits, number: int | None = None
+) -> tuple[FoldPrediction, ...]:
+    """What a trial predicted for the validation rows of its folds.
+
+    Parameters
+    ----------
+    study : StudyResult
+    folder : pathlib.Path
+        That of the search.
+    splits : Splits
+        Those that the search was run with.
+    number : int, optional
+        Of the trial; the best one by default.
+
+    Raises
+    ------
+    TrainingError
+        When a fold's file is gone.
+    """
+    cache = FoldCache(folder / FOLDS_FOLDER)
+    trial = study.best if number is None else next(each for each in study.trials if each.number == number)
+    predictions = []
+    for fold, key in enumerate(trial.fold_keys):
+        result = cache.get(key)
+        if result is None:
+            raise TrainingError(
+                f"The result of trial {trial.number} on fold {fold} is not in {cache.folder} any more.",
+                suggestions=("Run the search again; it fits what is missing and keeps the rest.",),
+            )
+        rows = np.sort(splits.folds[fold].validation)
+        predictions.append(FoldPrediction(fold=fold, positions=rows, prediction=result.prediction))
+    return tuple(predictions)
+
+
+def _rank(trial: TrialRecord, direction: str) -> tuple[float, int]:
+    assert trial.score is not None
+    return (-trial.score if direction == "maximize" else trial.score, trial.number)
+
+
+def best_trial(trials: list[TrialRecord], direction: str) -> TrialRecord:
+    """The trial with the best score; of equal ones the earliest."""
+    return min(trials, key=lambda trial: _rank(trial, direction))
+
+
+def _board_row(trial: TrialRecord, study: StudyResult) -> dict[str, Any]:
+    same = [each for each in study.trials if each.algorithm == trial.algorithm]
+    return {
+        "algorithm": trial.algorithm,
+        "score": trial.score,
+        "score_std": trial.score_std,
+        "trial": trial.number,
+        "trials": len(same),
+        "seconds": sum(each.seconds for each in same),
+    }

@@ -1,0 +1,203 @@
+"""What tests of the whole share: a home of their own, small tables, the command line, a real tracker."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+import yaml
+
+BIN = Path(sys.executable).parent
+
+AMBIENT = ("MT_ASSETS_SPECS", "MT_ASSETS_STUDY_STORAGE", "MLFLOW_TRACKING_URI", "PYTHONDONTWRITEBYTECODE")
+"""Variables of the person who runs the tests that must not reach them."""
+
+QUICK = {
+    "targetColumn": "target",
+    "algorithm": "logistic_regression",
+    "validationStrategy": {"folds": 3},
+    "hyperparameterSearch": {"nTrials": 2},
+    "experimentTracking": {"enabled": False},
+}
+"""A training of about two seconds, most of it the check that a fresh process can load the model."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test finds or leaves state in the checkout."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in AMBIENT:
+            patch.delenv(name, raising=False)
+        patch.setenv("MT_ASSETS_HOME", str(home))
+        patch.setenv("DAGSTER_HOME", str(home / "dagster"))
+        patch.setenv("DAGSTER_DISABLE_TELEMETRY", "1")
+        patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+        yield
+
+
+@contextmanager
+def _at_home(home: Path) -> Iterator[Path]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MT_ASSETS_HOME", str(home))
+        patch.setenv("DAGSTER_HOME", str(home / "dagster"))
+        yield home
+
+
+@pytest.fixture(scope="session")
+def at_home() -> Callable[[Path], Any]:
+    """`with at_home(folder):` all state goes to that folder."""
+    return _at_home
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """An empty home for one test."""
+    with _at_home(tmp_path / "home") as folder:
+        yield folder
+
+
+def _customers(rows: int = 120, seed: int = 0) -> Any:
+    import numpy as np
+    import pandas as pd
+
+    rng = np.random.default_rng(seed)
+    age = rng.integers(18, 80, rows)
+    income = rng.normal(50_000, 9_000, rows).round(2)
+    category = rng.choice(["basic", "plus", "pro"], rows)
+    risk = (age < 45) + 0.7 * (category == "basic") + rng.normal(0, 0.5, rows)
+    target = np.where(risk > 0.9, "yes", "no")
+    return pd.DataFrame({"age": age, "income": income, "category": category, "target": target})
+
+
+@pytest.fixture(scope="session")
+def customers() -> Callable[..., Any]:
+    """`customers(rows, seed)`: a table with a number, an amount, a category and a target of `yes` and `no`."""
+    return _customers
+
+
+class WriteSpec(Protocol):
+    def __call__(self, folder: Path, data: Any, **keys: Any) -> Path: ...
+
+
+@pytest.fixture(scope="session")
+def write_spec() -> WriteSpec:
+    """`write_spec(folder, frame, **keys)`: the table as CSV and a quick spec for it, which the keys (camelCase) change.
+
+    Instead of a frame: bytes, for the content of the data file, or the name of a file.
+    """
+
+    def write(folder: Path, data: Any, **keys: Any) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        name = "train.csv"
+        if isinstance(data, str):
+            name = data
+        elif isinstance(data, bytes):
+            (folder / name).write_bytes(data)
+        else:
+            data.to_csv(folder / name, index=False)
+        asked = {"name": folder.name, "trainDataPath": name, **QUICK, **keys}
+        path = folder / "spec.yaml"
+        path.write_text(yaml.safe_dump({key: value for key, value in asked.items() if value is not ...}))
+        return path
+
+    return write
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command left: exit code, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def mt_assets(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answer]:
+    """`mt_assets("train", spec)`: the command line without the seconds that a process of its own costs."""
+    from mt_assets.cli import main
+
+    def run(*arguments: object) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["mt-assets", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "200")
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return Answer(int(ended.value.code or 0), out, err)
+
+    return run
+
+
+class RunProgram(Protocol):
+    def __call__(
+        self, *arguments: object, seconds: float = 240, **environment: str
+    ) -> "subprocess.CompletedProcess[str]": ...
+
+
+@pytest.fixture(scope="session")
+def program() -> RunProgram:
+    """`program("mt-assets", "train", spec)`: run an installed program to its end, as a process of its own."""
+
+    def run(*arguments: object, seconds: float = 240, **environment: str) -> "subprocess.CompletedProcess[str]":
+        command = [str(BIN / str(arguments[0])), *map(str, arguments[1:])]
+        env = os.environ | {"COLUMNS": "200"} | environment
+        return subprocess.run(command, capture_output=True, text=True, timeout=seconds, env=env)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def closed_address() -> str:
+    """An address that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+@pytest.fixture(scope="session")
+def tracker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a real MLflow server, started when it is first asked for."""
+    folder = tmp_path_factory.mktemp("tracker")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", f"{folder}/files"]
+    with ExitStack() as stack:
+        log = stack.enter_context((folder / "log.txt").open("w"))
+        env = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        server = subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True)
+        stack.callback(server.wait)
+        stack.callback(os.killpg, server.pid, 9)
+        address = f"http://127.0.0.1:{port}"
+        for _ in range(1200):
+            assert server.poll() is None, "the MLflow server ended"
+            with suppress(OSError), urllib.request.urlopen(f"{address}/health", timeout=1):
+                break
+            time.sleep(0.1)
+        yield address
+
+
+@pytest.fixture(scope="session")
+def mlflow_client() -> Callable[[str], Any]:
+    """`mlflow_client(address)`: a client of MLflow, to look at what was really written."""
+
+    def connect(address: str) -> Any:
+        from mt_assets.resources.mlflow_store import import_mlflow
+
+        import_mlflow()
+        from mlflow import MlflowClient
+
+        return MlflowClient(address)
+
+    return connect

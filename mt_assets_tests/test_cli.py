@@ -1,0 +1,266 @@
+"""The command line: exit codes, what is printed where, what is written, and the same graph as `dagster` runs it."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml
+
+from mt_assets.planning_only import plan_only
+from mt_assets.spec_reading import load_spec
+from mt_assets.trainer.store import lock
+from mt_assets.trainer.store.model_store import ModelStore
+
+MISSED = {"qualityGates": {"test.roc_auc": ">=0.9999"}}
+
+UNREACHABLE = "sqlite:////nowhere/at/all/studies.db"
+"""A study storage that cannot be opened: a training fails there that is no fault of spec or data."""
+
+
+# train
+
+
+def test_lines_for_a_log_file_and_a_result(
+    tmp_path: Path, home: Path, write_spec: Any, mt_assets: Callable[..., Any], customers: Any
+) -> None:
+    spec = write_spec(tmp_path / "churn", customers())
+    answer = mt_assets("train", spec, "--output", tmp_path / "result.json")
+    assert answer.code == 0
+    assert answer.err == ""
+    assert "\x1b" not in answer.out
+    lines = answer.out.splitlines()
+    assert lines[0] == "Reading the data ..."
+    assert "Writing the result ..." in lines
+    assert any(re.fullmatch(r"  trial 2/2 \(logistic_regression\): best roc_auc 0\.\d+, .+", line) for line in lines)
+    assert re.search(r"^logistic_regression +0\.\d+ ± 0\.\d+ +2 ", answer.out, re.MULTILINE)
+    assert re.search(r"^roc_auc +0\.\d+ +0\.5000", answer.out, re.MULTILINE)
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert f"Model       {result['modelPath']}" in lines
+    assert "so it becomes the champion" in answer.out
+
+
+def test_a_missed_gate_is_exit_code_3_with_everything_kept_and_nothing_promoted(
+    tmp_path: Path, home: Path, write_spec: Any, mt_assets: Callable[..., Any], customers: Any
+) -> None:
+    spec = write_spec(tmp_path / "churn", customers(), **MISSED)
+    answer = mt_assets("train", spec, "--output", tmp_path / "result.json")
+    assert answer.code == 3
+    assert "Gate test.roc_auc >= 0.9999: MISSED" in answer.out
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["success"] is True
+    [gate] = result["gates"]
+    assert (gate["gate"], gate["passed"]) == ("test.roc_auc >= 0.9999", False)
+    assert Path(result["modelPath"]).is_file()
+    store = ModelStore(home, "churn")
+    assert [version.number for version in store.versions()] == [1]
+    assert store.champion() is None
+    assert not list((store.folder / "failures").glob("*"))
+
+
+def test_a_training_that_fails_is_exit_code_1_with_every_partial_result(
+    tmp_path: Path,
+    home: Path,
+    write_spec: Any,
+    mt_assets: Callable[..., Any],
+    customers: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MT_ASSETS_STUDY_STORAGE", UNREACHABLE)
+    spec = write_spec(tmp_path / "churn", customers(), options={"verbosity": 0})
+    answer = mt_assets("train", spec, "--output", tmp_path / "result.json")
+    assert answer.code == 1
+    assert answer.err.startswith("Training failed in optuna_study: The study storage")
+    assert "Traceback" not in answer.out + answer.err
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["success"] is False
+    error = result["error"]
+    assert set(error) == {"type", "message", "phase", "cause", "suggestions", "remediation"}
+    assert (error["type"], error["phase"], error["cause"]) == ("StoreError", "optuna_study", "training")
+    assert error["suggestions"]
+    assert result["decisions"]
+    assert result["data"]["rows"] == 120
+    assert set(result["budget"]["phases"]) == {"raw_data", "data_profile", "splits", "training_plan", "preprocessor"}
+    assert set(result["metrics"]) == {"test", "crossValidation", "baseline", "validation"}
+    monkeypatch.delenv("MT_ASSETS_STUDY_STORAGE")
+    answer = mt_assets("train", spec)
+    assert (answer.code, answer.out, answer.err) == (0, "", "")  # verbosity 0: nothing to tell
+
+
+def test_a_terminal_gets_a_live_line(tmp_path: Path, home: Path, write_spec: Any, customers: Any) -> None:
+    spec = write_spec(tmp_path / "churn", customers())
+    shown = on_a_terminal(sys.executable, "-m", "mt_assets.cli", "train", str(spec))
+    assert "\x1b[2K" in shown  # a line that is written again and again
+    assert all(text in shown for text in ("Reading the data", "Searching", "Final fit", "Writing the result"))
+    assert re.search(r"best roc_auc 0\.\d+", shown)
+    assert "  trial 2/2" not in shown
+    assert "becomes the champion" in shown
+
+
+def on_a_terminal(*command: str) -> str:
+    """Run a command that believes itself to be on a terminal; everything it wrote there."""
+    ours, theirs = pty.openpty()
+    env = os.environ | {"TERM": "xterm-256color", "COLUMNS": "120"}
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=env) as process:
+        os.close(theirs)
+        chunks = []
+        while True:
+            try:
+                chunk = os.read(ours, 65536)
+            except OSError:  # how Linux tells that the other end is closed
+                break
+            if not chunk:
+                break
+            chunks.append(chunk)
+        assert process.wait(timeout=60) == 0
+    os.close(ours)
+    return b"".join(chunks).decode()
+
+
+@pytest.mark.parametrize("output", ["folder", "file/result.json"])
+def test_an_output_that_cannot_be_written_is_told_before_the_training(
+    output: str, tmp_path: Path, home: Path, write_spec: Any, mt_assets: Callable[..., Any], customers: Any
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    spec = write_spec(tmp_path / "churn", customers())
+    answer = mt_assets("train", spec, "--output", tmp_path / output)
+    assert answer.code == 2
+    assert "Traceback" not in answer.err
+    assert str(tmp_path / output) in answer.err.replace("\n", "").replace("│", "").replace(" ", "")
+    assert not home.exists()
+
+
+def test_interrupting_keeps_what_was_finished(tmp_path: Path, home: Path, write_spec: Any, customers: Any) -> None:
+    spec = write_spec(tmp_path / "churn", customers(), hyperparameterSearch={"nTrials": 3000, "pruner": "none"})
+    command = [sys.executable, "-m", "mt_assets.cli", "train", str(spec)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("  trial "):
+                break
+        process.send_signal(2)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in told
+    assert told.startswith("Training failed in optuna_study: The run was interrupted.")
+    store = ModelStore(home, "churn")
+    assert not list((store.folder / "runs").iterdir())
+    with dg.DagsterInstance.get() as instance:
+        [run] = instance.get_runs()
+        assert run.is_finished
+
+
+# plan, init
+
+
+def test_plan_shows_every_decision_and_writes_nothing(
+    tmp_path: Path, home: Path, write_spec: Any, mt_assets: Callable[..., Any], customers: Any
+) -> None:
+    spec = write_spec(tmp_path / "churn", customers(), algorithm=...)
+    before = sorted(tmp_path.rglob("*"))
+    answer = mt_assets("plan", spec)
+    assert answer.code == 0
+    assert answer.err == ""
+    assert sorted(tmp_path.rglob("*")) == before
+    decisions = plan_only(load_spec(spec)).decisions
+    assert len(decisions) > 10
+    for decision in decisions:
+        assert re.search(rf"^{re.escape(decision.decision)} ", answer.out, re.MULTILINE), decision
+        assert decision.override in answer.out
+
+
+def test_init_writes_a_spec_that_plan_accepts(
+    tmp_path: Path, home: Path, mt_assets: Callable[..., Any], customers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    customers().to_csv(tmp_path / "My customers 2024.csv", index=False)
+    answer = mt_assets("init", "My customers 2024.csv")
+    written = tmp_path / "specs" / "my_customers_2024.yaml"
+    assert answer.code == 0
+    assert "specs/my_customers_2024.yaml" in answer.out
+    asked = yaml.safe_load(written.read_text())
+    assert asked == {
+        "name": "my_customers_2024",
+        "trainDataPath": "../My customers 2024.csv",
+        "targetColumn": "target",
+    }
+    assert "# featureTypes:" in written.read_text()
+    assert mt_assets("plan", written).code == 0
+    again = mt_assets("init", "My customers 2024.csv")
+    assert again.code == 2
+    assert "exists already" in again.err
+    assert not home.exists()
+
+
+def test_init_takes_the_target_that_it_is_told(
+    tmp_path: Path, home: Path, mt_assets: Callable[..., Any], customers: Any
+) -> None:
+    customers().to_parquet(tmp_path / "a.parquet")
+    spec = tmp_path / "spec.yaml"
+    assert mt_assets("init", tmp_path / "a.parquet", "--target", "income", "--output", spec).code == 0
+    assert yaml.safe_load(spec.read_text())["targetColumn"] == "income"
+    assert "regression" in mt_assets("plan", spec).out
+
+
+# The same graph, run by `dagster`
+
+
+def materialize(program: Any, spec: Path, home: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+    name = load_spec(spec).name
+    command = ["dagster", "asset", "materialize", "--select", f"group:{name}", "-m", "mt_assets.definitions"]
+    done: subprocess.CompletedProcess[str] = program(*command, MT_ASSETS_SPECS=str(spec), **environment)
+    return done
+
+
+def test_dagster_materializes_without_an_instance_of_its_own_and_waits_for_the_lock(
+    tmp_path: Path,
+    home: Path,
+    write_spec: Any,
+    program: Any,
+    customers: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spec = write_spec(tmp_path / "churn", customers())
+    store = ModelStore(home, "churn")
+    monkeypatch.delenv("DAGSTER_HOME")
+    monkeypatch.chdir(tmp_path)
+    done: list[subprocess.CompletedProcess[str]] = []
+    run = threading.Thread(target=lambda: done.append(materialize(program, spec, home)))
+    with lock.hold(store.folder, "a-run-of-the-command-line", print):
+        run.start()
+        while len(list((store.folder / "runs").glob("*.alive"))) < 2:
+            time.sleep(0.05)
+        time.sleep(1)
+        assert not (store.folder / "current").exists()
+    run.join()
+    assert done[0].returncode == 0, done[0].stderr
+    assert "Another run is training churn (run a-run-of-the-command-line" in done[0].stderr
+    assert store.champion() is not None
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["churn", "home"]
+
+
+def test_dagster_tells_a_missed_gate_and_bad_data_by_its_exit_code(
+    tmp_path: Path, home: Path, write_spec: Any, program: Any, customers: Any
+) -> None:
+    (home / "dagster").mkdir(parents=True)
+    missed = materialize(program, write_spec(tmp_path / "churn", customers(), **MISSED), home)
+    assert missed.returncode == 1
+    assert ModelStore(home, "churn").current("training_result") is not None
+    bad = materialize(program, write_spec(tmp_path / "bad", customers().drop(columns="target")), home)
+    assert bad.returncode == 1
+    assert "The target column 'target' is not in the data" in bad.stderr
+    assert not (home / "models" / "bad" / "current").exists()
+    with dg.DagsterInstance.get() as instance:
+        result = dg.AssetKey(["churn", "training_result"])
+        assert instance.get_latest_materialization_event(result) is not None
+        assert instance.get_latest_materialization_event(dg.AssetKey(["bad", "raw_data"])) is None

@@ -1,0 +1,243 @@
+"""Searches as a whole: what they find, what they leave out, and what they say."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+
+from mt_assets.trainer.data.splits import Fold
+from mt_assets.trainer.data.table import Table
+from mt_assets.trainer.errors import SpecError, StoreError, TrainingError
+from mt_assets.trainer.evaluation.metrics import score
+from mt_assets.trainer.features.preprocessor import check_fit_rows
+from mt_assets.trainer.search.study import (
+    SearchProgress,
+    StudyResult,
+    fold_predictions,
+    leaderboard,
+    run_search,
+    select_best,
+)
+
+
+def outcome(study: StudyResult) -> list[dict[str, Any]]:
+    """What must be the same whenever and however often a search is run: everything of the trials but the seconds."""
+    return [trial.model_dump(exclude={"seconds"}) for trial in study.trials]
+
+
+@pytest.fixture(scope="module")
+def cancer() -> pd.DataFrame:
+    return load_breast_cancer(as_frame=True).frame.iloc[:220, [0, 1, 4, 20, 27, 30]]
+
+
+def test_several_algorithms(tmp_path: Path, make_work: Any, mixed: pd.DataFrame) -> None:
+    work = make_work(mixed, ("logistic_regression", "lightgbm", "xgboost"), n_trials=14)
+    told: list[SearchProgress] = []
+    study = run_search(*work.arguments, folder=tmp_path, progress=told.append)
+    assert [trial.number for trial in study.trials] == list(range(14))
+    assert [trial.algorithm for trial in study.trials[:4]] == [
+        "logistic_regression",
+        "lightgbm",
+        "xgboost",
+        "logistic_regression",
+    ]
+    assert [trial.start_configuration for trial in study.trials] == [True] * 9 + [False] * 5
+    assert study.trials[0].params == {"C": 1.0}
+    assert study.trials[1].params["learning_rate"] == 0.1
+    assert {trial.state for trial in study.trials} <= {"complete", "pruned"}
+    assert study.best.score == max(trial.score for trial in study.trials if trial.state == "complete" and trial.score)
+    assert study.best.score > 0.7
+    assert [state.done for state in told] == list(range(1, 15))
+    assert told[-1].best == study.best.score
+    assert told[-1].seconds_left == 0
+
+    best = select_best(study, work.plan)
+    assert best.score == study.best.score
+    assert best.trial_number == study.best_number
+    assert leaderboard(study)[0]["algorithm"] == best.algorithm
+    assert {row["algorithm"] for row in best.leaderboard} == {"logistic_regression", "lightgbm", "xgboost"}
+    booster = next(trial for trial in study.trials if trial.algorithm == "lightgbm")
+    assert len(booster.best_iterations) == len(booster.fold_scores) == 3
+
+
+def test_one_algorithm_has_flat_parameters(tmp_path: Path, make_work: Any, cancer: pd.DataFrame) -> None:
+    work = make_work(cancer, ("random_forest",), n_trials=5, folds_per_trial=1)
+    study = run_search(*work.arguments, folder=tmp_path)
+    assert set(study.best.params) == {
+        "n_estimators", "max_depth", "min_samples_split", "min_samples_leaf", "max_features",
+    }  # fmt: skip
+    assert set(study.parameter_importance) <= set(study.best.params)
+    assert len(study.best.fold_scores) == 1
+    assert study.best.score_std is None
+
+
+def test_the_mean_best_round_is_what_is_trained(tmp_path: Path, make_work: Any, cancer: pd.DataFrame) -> None:
+    work = make_work(cancer, ("lightgbm",), n_trials=2)
+    study = run_search(*work.arguments, folder=tmp_path)
+    best = select_best(study, work.plan)
+    assert best.iterations == round(np.mean(study.best.best_iterations))
+    assert best.params["n_estimators"] == best.iterations
+
+
+def test_predictions_of_the_best_are_kept(tmp_path: Path, make_work: Any, cancer: pd.DataFrame) -> None:
+    work = make_work(cancer, ("logistic_regression",), n_trials=3)
+    study = run_search(*work.arguments, folder=tmp_path)
+    kept = fold_predictions(study, tmp_path, work.splits)
+    target = work.table.frame()["target"].to_numpy()
+    scores = [score("roc_auc", target[fold.positions], fold.prediction, 1) for fold in kept]
+    assert tuple(scores) == study.best.fold_scores
+    (tmp_path / "folds" / f"{study.best.fold_keys[1]}.npz").unlink()
+    with pytest.raises(TrainingError, match="fold 1"):
+        fold_predictions(study, tmp_path, work.splits)
+
+
+def test_test_rows_change_nothing(tmp_path: Path, make_work: Any, mixed: pd.DataFrame) -> None:
+    work = make_work(mixed, ("logistic_regression", "lightgbm"), n_trials=8)
+    one = run_search(*work.arguments, folder=tmp_path / "one")
+    spoilt = mixed.copy()
+    spoilt.loc[work.splits.test, "age"] = 10_000
+    spoilt.loc[work.splits.test, "city"] = "Nowhere"
+    other = replace(work, table=Table.of(spoilt))
+    two = run_search(*other.arguments, folder=tmp_path / "two")
+    keys = {"fold_keys", "seconds"}
+    assert [trial.model_dump(exclude=keys) for trial in one.trials] == [
+        trial.model_dump(exclude=keys) for trial in two.trials
+    ]
+
+
+def test_check_fit_rows_finds_folds_that_saw_too_much(tmp_path: Path, make_work: Any, cancer: pd.DataFrame) -> None:
+    work = make_work(cancer, ("logistic_regression",), n_trials=2)
+    honest = run_search(*work.arguments, folder=tmp_path / "honest")
+    verdict = check_fit_rows(work.splits, study=honest)
+    assert verdict.passed
+    assert verdict.evidence["fits"] == 6
+    first = work.splits.folds[0]
+    leaky = Fold(np.union1d(first.train, work.splits.test), first.validation)
+    greedy = replace(work, splits=replace(work.splits, folds=(leaky, *work.splits.folds[1:])))
+    study = run_search(*greedy.arguments, folder=tmp_path / "greedy")
+    verdict = check_fit_rows(work.splits, study=study)
+    assert not verdict.passed
+    assert {entry["where"] for entry in verdict.evidence["wrong"]} == {"preprocessor in fold 0", "fit in fold 0"}
+
+
+def test_without_search_the_defaults_are_tried(tmp_path: Path, make_work: Any, cancer: pd.DataFrame) -> None:
+    work = make_work(cancer, ("logistic_regression", "lightgbm"), n_trials=50, search_enabled=False)
+    study = run_search(*work.arguments, folder=tmp_path)
+    assert study.stopped_by == "disabled"
+    assert [trial.algorithm for trial in study.trials] == ["logistic_regression", "lightgbm"]
+    assert all(trial.start_configuration for trial in study.trials)
+
+
+def test_random_search_prunes_the_bad(tmp_path: Path, make_work: Any) -> None:
+    frame = load_diabetes(as_frame=True).frame.astype(float)
+    work = make_work(frame, ("ridge",), n_trials=20, sampler="random")
+    study = run_search(*work.arguments, folder=tmp_path)
+    pruned = [trial for trial in study.trials if trial.state == "pruned"]
+    assert pruned
+    assert all(trial.number >= 5 and 2 <= len(trial.fold_scores) < 3 for trial in pruned)
+    assert study.direction == "minimize"
+    full = run_search(*work.planned(pruner="none").arguments, folder=tmp_path)
+    assert all(trial.state == "complete" for trial in full.trials)
+    assert [trial.params for trial in full.trials] == [trial.params for trial in study.trials]
+
+
+def test_a_failing_candidate_is_recorded(tmp_path: Path, make_work: Any) -> None:
+    """XGBoost refuses targets beyond float32; ridge regression does not mind."""
+    frame = load_diabetes(as_frame=True).frame.astype(float)
+    frame["target"] *= 1e60
+    work = make_work(frame, ("ridge", "xgboost"), n_trials=4)
+    study = run_search(*work.arguments, folder=tmp_path)
+    assert [trial.state for trial in study.trials] == ["complete", "failed"] * 2
+    assert "XGBoostError" in (study.trials[1].error or "")
+    assert study.trials[1].score is None
+    assert select_best(study, work.plan).algorithm == "ridge"
+    with pytest.raises(TrainingError, match=r"All 2 trials of xgboost failed, 2 of them with XGBoostError"):
+        run_search(*work.planned(algorithms=("xgboost",), n_trials=2).arguments, folder=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["logistic_regression", "random_forest", "xgboost", "lightgbm"])
+def test_a_fold_may_lack_a_class(tmp_path: Path, make_work: Any, name: str) -> None:
+    frame = load_iris(as_frame=True).frame
+    work = make_work(frame, (name,), n_trials=1, metric="log_loss", class_weight="balanced", folds_per_trial=2)
+    target = frame["target"].to_numpy()
+    first, second, *_ = work.splits.folds
+    without = Fold(first.train[target[first.train] != 1], first.validation)
+    alone = Fold(second.train[target[second.train] == 2], second.validation)
+    lacking = replace(work, splits=replace(work.splits, folds=(without, alone)))
+    study = run_search(*lacking.arguments, folder=tmp_path)
+    assert study.best.state == "complete"
+    one, two = fold_predictions(study, tmp_path, lacking.splits)
+    assert one.prediction.shape == (len(first.validation), 3)
+    assert (one.prediction[:, 1] == 0).all()
+    np.testing.assert_allclose(one.prediction.sum(axis=1), 1, rtol=1e-5)
+    assert (two.prediction[:, 2] == 1).all()
+    assert "one class only" in study.best.notes[0]
+
+
+def test_folds_of_one_row_are_scored_together(tmp_path: Path, make_work: Any, cancer: pd.DataFrame) -> None:
+    work = make_work(cancer.iloc[::6], ("logistic_regression",), n_trials=1, pruner="none", folds_per_trial=99)
+    rows = work.splits.learning
+    folds = tuple(Fold(np.delete(rows, at), rows[[at]]) for at in range(len(rows)))
+    alone = replace(work, splits=replace(work.splits, folds=folds, strategy="leave_one_out"))
+    study = run_search(*alone.arguments, folder=tmp_path)
+    kept = fold_predictions(study, tmp_path, alone.splits)
+    y = alone.table.frame()["target"].to_numpy()[rows]
+    together = score("roc_auc", y, np.concatenate([fold.prediction for fold in kept]), 1)
+    assert study.best.score == together
+    assert together > 0.8
+
+
+def test_time_is_up_after_the_first_complete_trial(tmp_path: Path, make_work: Any, mixed: pd.DataFrame) -> None:
+    work = make_work(mixed, ("logistic_regression", "lightgbm"), n_trials=5)
+    cut = run_search(*work.arguments, folder=tmp_path / "cut", deadline=time.monotonic() - 1)
+    assert cut.stopped_by == "timeout"
+    assert [trial.state for trial in cut.trials] == ["complete"]
+    by_plan = run_search(*work.planned(timeout=1e-9).arguments, folder=tmp_path / "by_plan")
+    assert by_plan.stopped_by == "timeout"
+    assert len(by_plan.trials) == 1
+    whole = run_search(*work.arguments, folder=tmp_path / "whole")
+    gone_on = run_search(*work.arguments, folder=tmp_path / "cut")
+    assert gone_on.resumed_trials == 1
+    assert outcome(gone_on) == outcome(whole)
+
+
+@pytest.mark.parametrize("scheme", ["sqlite", "journal"])
+def test_other_storages(tmp_path: Path, make_work: Any, cancer: pd.DataFrame, scheme: str) -> None:
+    work = make_work(cancer, ("logistic_regression",), n_trials=4)
+    url = f"{scheme}:///{tmp_path.as_posix().lstrip('/')}/studies.{scheme}"
+    if scheme == "sqlite":
+        url = url.replace("sqlite:///", "sqlite:////")
+    there = run_search(*work.arguments, folder=tmp_path / "there", storage_url=url)
+    here = run_search(*work.arguments, folder=tmp_path / "here")
+    assert there.storage == url
+    assert (tmp_path / f"studies.{scheme}").is_file()
+    assert outcome(there) == outcome(here)
+    again = run_search(*work.planned(n_trials=5).arguments, folder=tmp_path / "there", storage_url=url)
+    assert again.resumed_trials == 4
+    assert outcome(again)[:4] == outcome(here)
+
+
+def test_storages_that_cannot_be(tmp_path: Path, make_work: Any, cancer: pd.DataFrame) -> None:
+    work = make_work(cancer, ("logistic_regression",))
+    with pytest.raises(SpecError, match="MT_ASSETS_STUDY_STORAGE"):
+        run_search(*work.arguments, folder=tmp_path, storage_url="redis://localhost")
+    with pytest.raises(SpecError, match="absolute"):
+        run_search(*work.arguments, folder=tmp_path, storage_url="journal://studies.log")
+    with pytest.raises(StoreError) as caught:
+        run_search(*work.arguments, folder=tmp_path, storage_url="mysql+nothing://me:secret@localhost/x")
+    assert "secret" not in str(caught.value)
+
+
+def test_other_work_does_not_mix(tmp_path: Path, make_work: Any, cancer: pd.DataFrame) -> None:
+    work = make_work(cancer, ("logistic_regression",), n_trials=3)
+    one = run_search(*work.arguments, folder=tmp_path)
+    other_rows = make_work(cancer.iloc[10:], ("logistic_regression",), n_trials=3)
+    for other in (other_rows, work.planned(seed=8), work.planned(metric="accuracy"), work.planned(sampler="random")):
+        study = run_search(*other.arguments, folder=tmp_path)
+        assert study.study_name != one.study_name
+        assert study.resumed_trials == 0
