@@ -78,12 +78,16 @@ def test_data_that_breaks_the_schema_is_refused_and_the_champion_stays(model: Mo
 
 
 def test_the_form_of_the_data_can_be_accepted_as_new(model: Model, tmp_path: Path) -> None:
-    """What the message says helps."""
+    """What the message says helps; a champion that cannot predict for such data stays, and the reason is told."""
     kept = model.store.folder / "kept" / "data_schema.json"
     good, schema = model.data.read_bytes(), kept.read_bytes()
     pd.read_csv(model.data).drop(columns="income").to_csv(model.data, index=False)
     kept.unlink()
-    assert model.train().exit_code == 0
+    outcome = model.train()
+    assert outcome.exit_code == 0
+    assert outcome.result.promotion is not None
+    assert outcome.result.promotion["verdict"] == "kept_challenger"
+    assert "'income'" in outcome.result.promotion["reason"]
     model.data.write_bytes(good)
     kept.write_bytes(schema)
 

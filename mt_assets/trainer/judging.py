@@ -6,11 +6,12 @@ from mt_assets.spec import TrainingSpec
 from mt_assets.trainer.data.profile import DataProfile, encode_target
 from mt_assets.trainer.data.splits import Splits
 from mt_assets.trainer.data.table import Table
+from mt_assets.trainer.errors import DataError
 from mt_assets.trainer.evaluation.evaluate import Evaluation
 from mt_assets.trainer.model import TrainedModel
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.promotion import ChampionView, PromotionDecision, decide_promotion, evaluate_gates, rows_digest
-from mt_assets.trainer.store.model_store import ModelStore, RunStore
+from mt_assets.trainer.store.model_store import RunStore
 
 
 def judge(
@@ -34,22 +35,22 @@ def judge(
         If the champion's model cannot be read.
     """
     store = run.store
-    made = run.made()
+    champion, fresh = _champion_view(run, profile, splits, test)
+    rows = splits.test[fresh]
+    frame = test.take(rows).frame()
+    prediction = trained.model.scores(frame)
     version = store.add_version(
         run_id=run.run_id,
-        addresses={name: asset.address for name, asset in made.items()},
+        addresses={name: asset.address for name, asset in run.made().items()},
         metric=plan.metric,
         score=evaluation.test.get(plan.metric),
     )
-    champion, fresh = _champion_view(store, version.number, splits, test)
-    rows = splits.test[fresh]
-    frame = test.take(rows).frame()
     decision = decide_promotion(
         plan=plan,
         spec=spec,
         gates=evaluate_gates(spec.gates, evaluation),
         y_test=encode_target(frame[profile.target.column], profile.target),
-        challenger_prediction=trained.model.scores(frame),
+        challenger_prediction=prediction,
         positive=profile.target.positive,
         challenger_version=version.number,
         champion=champion,
@@ -62,18 +63,28 @@ def judge(
 
 
 def _champion_view(
-    store: ModelStore, challenger: int, splits: Splits, test: Table
+    run: RunStore, profile: DataProfile, splits: Splits, test: Table
 ) -> tuple[ChampionView | None, np.ndarray]:
     """Return what the champion says of the test rows, and which of them it was never trained on."""
-    everything = np.ones(len(splits.test), dtype=bool)
+    store = run.store
     champion = store.champion()
-    version = store.version(champion.number) if champion and champion.number != challenger else None
-    if version is None:
-        return None, everything
+    version = store.version(champion.number) if champion else None
+    if version is None or version.run_id == run.run_id:
+        return None, np.ones(len(splits.test), dtype=bool)
     before = store.get(version.addresses["folds"])
     model = store.get(version.addresses["trained_model"])
     assert isinstance(before, Splits)
     assert isinstance(model, TrainedModel)
     fresh = ~np.isin(splits.identities[splits.test], before.identities[before.learning])
-    prediction = model.model.scores(test.take(splits.test[fresh]).frame())
+    if model.model.classes != (tuple(profile.target.classes) or None):
+        return _silent(version.number, "it knows other classes"), fresh
+    try:
+        prediction = model.model.scores(test.take(splits.test[fresh]).frame())
+    except DataError as error:
+        return _silent(version.number, error.message.rstrip(".")), fresh
     return ChampionView(version=version.number, prediction=prediction), fresh
+
+
+def _silent(version: int, obstacle: str) -> ChampionView:
+    """A champion that the data has outgrown."""
+    return ChampionView(version=version, prediction=np.empty(0), obstacle=obstacle)

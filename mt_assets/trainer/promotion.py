@@ -97,11 +97,14 @@ class ChampionView:
         Its predictions for the test rows, in the order and with the class codes of the challenger's.
     trained_on_test_rows : int
         How many of those rows it was trained on. The caller leaves such rows out for both models, so it must be 0.
+    obstacle : str
+        Why it cannot predict for data of this form; empty where it can.
     """
 
     version: int
     prediction: npt.NDArray[np.floating]
     trained_on_test_rows: int = 0
+    obstacle: str = ""
 
 
 Verdict = Literal["promoted", "kept_challenger", "first", "rejected_gates"]
@@ -326,6 +329,8 @@ def _compare(
     """The comparison, or why there can be none."""
     if not len(y_test):
         return None, "there are no test rows to compare them on (`testSize` is 0)"
+    if champion.obstacle:
+        return None, champion.obstacle
     if champion.prediction.shape != challenger_prediction.shape:
         return None, "its predictions do not match the new model's (other classes or rows)"
     if challenger_prediction.ndim == 2 and len(np.unique(y_test)) < 2:

@@ -5,7 +5,6 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from mt_assets.trainer.data.profile import DataProfile
 from mt_assets.trainer.data.splits import Splits
@@ -23,8 +22,6 @@ REPEATS = 5
 _MOST_ROWS, _LEAST_ROWS, _PREDICTIONS = 5_000, 500, 2_000_000
 """Rows that are permuted: fewer of a wide table, so that a forest that predicts 50,000 rows a second takes no more
 than 40 s, but not so few that a metric means nothing."""
-
-Encoded = pd.DataFrame | npt.NDArray[np.floating]
 
 
 class FeatureImportance(Record):
@@ -126,8 +123,8 @@ def explain(
 
 
 def _losses(
-    predict: Callable[[Encoded], npt.NDArray],
-    encoded: Encoded,
+    predict: Callable[[npt.NDArray], npt.NDArray],
+    encoded: npt.NDArray,
     places: dict[str, npt.NDArray[np.int64]],
     judge: Callable[[npt.NDArray], float],
     gain: Callable[[float, float], float],
@@ -137,7 +134,7 @@ def _losses(
     n = len(encoded)
     before = judge(predict(encoded))
     repeated = np.tile(np.arange(n), REPEATS)
-    stack: Encoded = encoded.iloc[repeated] if isinstance(encoded, pd.DataFrame) else encoded[repeated]
+    stack = encoded[repeated]
     losses: dict[str, npt.NDArray[np.float64]] = {}
     for name, at in places.items():
         order = np.concatenate([rng.permutation(n) + n * repeat for repeat in range(REPEATS)])
@@ -147,10 +144,7 @@ def _losses(
     return losses
 
 
-def _shuffled(stack: Encoded, at: npt.NDArray[np.int64], order: npt.NDArray[np.int64]) -> Encoded:
-    if isinstance(stack, pd.DataFrame):
-        changed = {stack.columns[place]: stack.iloc[:, place].array[order] for place in at.tolist()}
-        return stack.assign(**changed)
+def _shuffled(stack: npt.NDArray, at: npt.NDArray[np.int64], order: npt.NDArray[np.int64]) -> npt.NDArray:
     other = stack.copy()
     other[:, at] = stack[np.ix_(order, at)]
     return other
