@@ -43,15 +43,27 @@ def ensure_instance() -> None:
     """Make the Dagster instance: at `DAGSTER_HOME` where that is set, else in a folder of our own state.
 
     One process at a time, since the databases of Dagster break for good when two make them at once.
+
+    Raises
+    ------
+    StoreError
+        If state cannot be kept there.
     """
     folder = Path(os.environ.get("DAGSTER_HOME") or home_folder() / "dagster").expanduser().absolute()
     os.environ["DAGSTER_HOME"] = str(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "mt_assets.lock"):
-        settings = folder / "dagster.yaml"
-        if not settings.exists():
-            shutil.copyfile(_packaged_settings(), settings)
-        dg.DagsterInstance.get().dispose()
+    try:
+        for needed in (home_folder(), folder):
+            needed.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "mt_assets.lock"):
+            settings = folder / "dagster.yaml"
+            if not settings.exists():
+                shutil.copyfile(_packaged_settings(), settings)
+            dg.DagsterInstance.get().dispose()
+    except OSError as error:
+        raise StoreError(
+            f"State cannot be kept at {error.filename}: {error.strerror}.",
+            suggestions=("Set MT_ASSETS_HOME, and DAGSTER_HOME where it is set, to a folder that can be written.",),
+        ) from error
 
 
 def _packaged_settings() -> Path:

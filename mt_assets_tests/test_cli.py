@@ -76,7 +76,7 @@ def test_a_training_that_fails_is_exit_code_1_with_every_partial_result(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MT_ASSETS_STUDY_STORAGE", UNREACHABLE)
-    spec = write_spec(tmp_path / "churn", customers(), options={"verbosity": 0})
+    spec = write_spec(tmp_path / "churn", customers())
     answer = mt_assets("train", spec, "--output", tmp_path / "result.json")
     assert answer.code == 1
     assert answer.err.startswith("Training failed in optuna_study: The study storage")
@@ -91,9 +91,6 @@ def test_a_training_that_fails_is_exit_code_1_with_every_partial_result(
     assert result["data"]["rows"] == 120
     assert set(result["budget"]["phases"]) == {"raw_data", "data_profile", "splits", "training_plan", "preprocessor"}
     assert set(result["metrics"]) == {"test", "crossValidation", "baseline", "validation"}
-    monkeypatch.delenv("MT_ASSETS_STUDY_STORAGE")
-    answer = mt_assets("train", spec)
-    assert (answer.code, answer.out, answer.err) == (0, "", "")  # verbosity 0: nothing to tell
 
 
 def test_a_terminal_gets_a_live_line(tmp_path: Path, home: Path, write_spec: Any, customers: Any) -> None:
@@ -158,6 +155,35 @@ def test_interrupting_keeps_what_was_finished(tmp_path: Path, home: Path, write_
     with dg.DagsterInstance.get() as instance:
         [run] = instance.get_runs()
         assert run.is_finished
+
+
+def test_state_that_cannot_be_kept_is_told_in_one_paragraph(
+    tmp_path: Path, write_spec: Any, mt_assets: Callable[..., Any], at_home: Callable[[Path], Any]
+) -> None:
+    (tmp_path / "file").touch()
+    spec = write_spec(tmp_path / "churn", "train.csv")
+    with at_home(tmp_path / "file"):
+        answer = mt_assets("train", spec)
+    assert answer.code == 1
+    assert answer.err.startswith(f"StoreError State cannot be kept at {tmp_path / 'file'}")
+    assert "MT_ASSETS_HOME" in answer.err
+
+
+def test_a_run_that_waits_can_be_interrupted(tmp_path: Path, home: Path, write_spec: Any) -> None:
+    spec = write_spec(tmp_path / "churn", "train.csv")
+    store = ModelStore(home, "churn")
+    command = [sys.executable, "-m", "mt_assets.cli", "train", str(spec)]
+    with (
+        lock.hold(store.folder, "another", print),
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process,
+    ):
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("Another run is training churn (run another")
+        process.send_signal(2)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert told.startswith("Training failed in start: The run was interrupted.")
+    assert not list((store.folder / "runs").iterdir())
 
 
 # plan, init

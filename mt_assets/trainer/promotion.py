@@ -359,7 +359,7 @@ def _settle(
         named = "; ".join(f"{gate.gate}: {gate.reason}" for gate in missed)
         return "rejected_gates", f"{len(missed)} of {len(gates)} quality gates missed. {named}"
     if champion is None:
-        passed = f"and passes all {len(gates)} quality gates" if gates else "and no quality gate is set"
+        passed = "and passes every quality gate" if gates else "and no quality gate is set"
         return "first", f"It is the first model of this name {passed}, so it becomes the champion."
     if comparison is None:
         return "kept_challenger", f"It cannot be compared with champion {champion.version}: {obstacle}."

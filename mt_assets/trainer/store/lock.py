@@ -42,16 +42,18 @@ def hold(folder: Path, run_id: str, waiting: Callable[[str], None]) -> Iterator[
     runs.mkdir(parents=True, exist_ok=True)
     marker = runs / f"{run_id}.{os.getpid()}{MARKER}"
     lock = FileLock(folder / "lock")
-    with FileLock(_marker_lock(marker)):
-        marker.touch()
-        try:
-            _acquire(lock, folder, waiting)
-            (folder / HOLDER).write_text(json.dumps({"run_id": run_id, "process": os.getpid()}))
-            yield
-        finally:
-            lock.release()
-            marker.unlink(missing_ok=True)
-    _marker_lock(marker).unlink(missing_ok=True)
+    try:
+        with FileLock(_marker_lock(marker)):
+            marker.touch()
+            try:
+                _acquire(lock, folder, waiting)
+                (folder / HOLDER).write_text(json.dumps({"run_id": run_id, "process": os.getpid()}))
+                yield
+            finally:
+                lock.release()
+                marker.unlink(missing_ok=True)
+    finally:
+        _marker_lock(marker).unlink(missing_ok=True)
 
 
 def _acquire(lock: FileLock, folder: Path, waiting: Callable[[str], None]) -> None:
