@@ -76,7 +76,8 @@ def check_quality_gates(promotion: PromotionDecision) -> Check:
         name="quality_gates",
         passed=not missed,
         blocking=True,
-        message=" ".join(gate.reason for gate in missed) or ("Every gate is met." if promotion.gates else "No gate is set."),
+        message=" ".join(gate.reason for gate in missed)
+        or ("Every gate is met." if promotion.gates else "No gate is set."),
         evidence={"gates": [gate.model_dump() for gate in promotion.gates]},
     )
 
