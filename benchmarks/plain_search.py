@@ -97,7 +97,7 @@ def search(work, rows, table, y):
     sampler = optuna.samplers.TPESampler(seed=work["seed"], multivariate=True, group=True)
     pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1)
     study = optuna.create_study(sampler=sampler, pruner=pruner, direction="maximize")
-    scores = []
+    scores, encoded = [], set()
     for given in work["trials"]:
         algorithm, space = given["algorithm"], work["spaces"][given["algorithm"]]
         fixed = {f"{algorithm}.{name}": value for name, value in given["params"].items()}
@@ -109,7 +109,9 @@ def search(work, rows, table, y):
         of_folds = []
         for fold in range(given["folds"]):
             train, valid = rows[f"train_{fold}"], rows[f"validation_{fold}"]
-            with timed("preprocessing"):
+            again = (algorithm, fold) in encoded
+            encoded.add((algorithm, fold))
+            with timed("preprocessing again" if again else "preprocessing"):
                 encoder = clone(preprocessor(algorithm, work["numbers"], work["categories"]))
                 X, X_valid = encoder.fit_transform(table.iloc[train]), encoder.transform(table.iloc[valid])
             with timed("fits and predictions"):

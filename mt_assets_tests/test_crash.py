@@ -19,7 +19,7 @@ from mt_assets.trainer.store.model_store import ModelStore
 from mt_assets.training_run import train
 
 LONG = {
-    "hyperparameterSearch": {"nTrials": 20},
+    "hyperparameterSearch": {"nTrials": 10},
     "algorithm": "lightgbm",
     "validationStrategy": {"type": "stratified_kfold", "folds": 3},
 }
@@ -50,7 +50,7 @@ def test_a_search_that_was_killed_goes_on_to_the_same_model(
     with at_home(tmp_path / "home") as home:
         store = ModelStore(home, "churn")
         with started(spec) as process:
-            wait_until(lambda: len(list((store.folder / "folds").glob("*.npz"))) >= 9, process)
+            wait_until(lambda: len(list((store.folder / "folds").glob("*.npz"))) >= 7, process)
             process.kill()
         assert store.current("optuna_study") is None
         with dg.DagsterInstance.get() as instance:
@@ -70,7 +70,7 @@ def test_a_search_that_was_killed_goes_on_to_the_same_model(
         assert made is not None
         study = store.get(made.address)
         assert isinstance(study, StudyResult)
-        assert 0 < study.resumed_trials < 20
+        assert 0 < study.resumed_trials < 10
         assert not list((store.folder / "runs").iterdir())
         assert not list(store.folder.rglob(".unfinished-*"))
         with dg.DagsterInstance.get() as instance:

@@ -8,7 +8,7 @@
   champion.json          the version that serves, and the one before it
   pending/<n>.json       trainings that the tracker has not recorded yet
   failures/<run>.json    what stopped a run
-  folds/, studies/       finished fold results and Optuna studies
+  folds/, study.journal  finished fold results and Optuna studies
   runs/, lock            who is at work
 """
 
