@@ -176,9 +176,7 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         everything = np.hstack([numbers, self.categories_.transform(frame)])
         if self.encoding == "native":
             return everything
-        # Forests compute in float32; values beyond its range would become infinite.
-        largest = float(np.finfo(np.float32).max)
-        return np.clip(everything, -largest, largest).astype(np.float32)
+        return everything.astype(np.float32)
 
 
 def rows_digest(positions: np.ndarray) -> str:
