@@ -41,11 +41,9 @@ def train(
     ] = None,
 ) -> None:
     """Train, test and register a model. Exit code 1: training failed; 2: bad spec or data; 3: a gate was missed."""
-    from mt_assets.console import narrated, show_result
     from mt_assets.result import TrainingResult
     from mt_assets.spec_reading import load_spec
     from mt_assets.trainer.recovery.failures import failure_report
-    from mt_assets.training_run import train as run_training
 
     try:
         training_spec = load_spec(spec)
@@ -53,6 +51,10 @@ def train(
         if output:
             TrainingResult(success=False, error=failure_report(error, phase="spec")).write(output)
         raise
+
+    from mt_assets.console import narrated, show_result
+    from mt_assets.training_run import train as run_training
+
     with narrated(out, training_spec):
         outcome = run_training(training_spec)
     if output:

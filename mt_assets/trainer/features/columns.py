@@ -111,12 +111,12 @@ class DatetimeBlock(BaseEstimator):
         self.columns = columns
 
     def fit(self, frame: pd.DataFrame) -> Self:
-        from skrub import DatetimeEncoder
-
         self.encoders_ = []
         self.names_: list[str] = []
         self.sources_: list[str] = []
         for column in self.columns:
+            from skrub import DatetimeEncoder
+
             encoder = DatetimeEncoder(add_weekday=True)
             encoder.fit_transform(self._instants(frame[column]))
             self.encoders_.append(encoder)
@@ -148,13 +148,13 @@ class TextBlock(BaseEstimator):
         return self
 
     def fit_transform(self, frame: pd.DataFrame) -> np.ndarray:
-        from skrub import StringEncoder
-
         parts = [np.empty((len(frame), 0))]
         self.encoders_: list[Any] = []
         self.names_: list[str] = []
         self.sources_: list[str] = []
         for column in self.columns:
+            from skrub import StringEncoder
+
             encoder = StringEncoder(n_components=TEXT_COMPONENTS, random_state=self.seed)
             texts = self._texts(frame[column])
             if not texts.str.strip().astype(bool).any():
