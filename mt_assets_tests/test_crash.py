@@ -57,11 +57,9 @@ def test_a_search_that_was_killed_goes_on_to_the_same_model(
             [killed] = instance.get_runs()
             assert killed.status == dg.DagsterRunStatus.STARTED
 
-        began = time.monotonic()
         finished = {path.name: path.stat().st_mtime_ns for path in (store.folder / "folds").glob("*.npz")}
         resumed = train(load_spec(spec))
         assert resumed.exit_code == 0
-        assert time.monotonic() - began < 60
         assert (
             finished.items()
             <= {path.name: path.stat().st_mtime_ns for path in (store.folder / "folds").glob("*.npz")}.items()
