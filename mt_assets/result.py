@@ -129,7 +129,7 @@ class DataSummary(ResultSection):
     """What was learned from."""
 
     fingerprint: str | None = None
-    """SHA-256 of the content of the source."""
+    """SHA-256 of the table: names, types and values of all rows."""
     rows: int | None = None
     """Rows of the table."""
     columns: int | None = None

@@ -20,8 +20,10 @@ def record_training(
 ) -> ExperimentRun:
     """Log a training. Where the tracker is down, the training is remembered as pending."""
     bundle = _bundle(spec, store, training)
-    plots = {f"{name}.png": png for name, png in trainer.study_plots(bundle.study, small=False).items()}
-    recorded = tracking.log_training(replace(bundle, files=plots))
+    if spec.experiment_tracking.enabled:
+        plots = trainer.study_plots(bundle.study, small=False)
+        bundle = replace(bundle, files={f"{name}.png": png for name, png in plots.items()})
+    recorded = tracking.log_training(bundle)
     store.set_pending(training, pending=recorded.status == "pending")
     return recorded
 
