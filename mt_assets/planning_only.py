@@ -14,7 +14,7 @@ def plan_only(spec: TrainingSpec) -> TrainingPlan:
     DataError
         If the data cannot be read, or cannot be learned from as the spec asks.
     """
-    table = Table.of(trainer.read_table(spec.data_paths))
+    table = Table.of(trainer.read_given(spec, trainer.read_table))
     profile = trainer.profile_data(table, spec)
     splits = trainer.split_data(table, profile, spec, None)
     return trainer.make_plan(spec, table, profile, splits)

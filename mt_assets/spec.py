@@ -43,7 +43,6 @@ from mt_assets.spec_values import (
     refuse,
     slug,
 )
-from mt_assets.trainer.errors import SpecError
 
 __all__ = [
     "AssetSource",
@@ -373,20 +372,6 @@ class TrainingSpec(Section):
         if self.algorithm == "auto":
             return None
         return (self.algorithm,) if isinstance(self.algorithm, str) else self.algorithm
-
-    @property
-    def data_paths(self) -> tuple[str, ...]:
-        """The files of the training data.
-
-        Raises
-        ------
-        SpecError
-            The data does not come from files.
-        """
-        source = self.train_data_path
-        if isinstance(source, SqlSource | AssetSource):
-            raise SpecError("`trainDataPath` is not a file: this version reads CSV and Parquet files.")
-        return (source,) if isinstance(source, str) else source
 
     @property
     def metric(self) -> str | None:

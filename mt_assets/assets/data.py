@@ -41,7 +41,7 @@ def build_data_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
         ],
     )
     def source_data() -> dg.ObserveResult:
-        return dg.ObserveResult(data_version=dg.DataVersion(trainer.fingerprint(spec.data_paths)))
+        return dg.ObserveResult(data_version=dg.DataVersion(trainer.fingerprint_given(spec, trainer.fingerprint)))
 
     @phase(
         spec,
@@ -50,9 +50,9 @@ def build_data_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
         after=("source_data",),
     )
     def raw_data(run: PhaseRun) -> Made:
-        version = trainer.fingerprint(spec.data_paths)
+        version = trainer.fingerprint_given(spec, trainer.fingerprint)
         run.context.log_event(dg.AssetObservation(source_key, tags={DATA_VERSION_TAG: version}))
-        table = trainer.Table.of(trainer.read_table(spec.data_paths))
+        table = trainer.Table.of(trainer.read_given(spec, trainer.read_table))
         schema = trainer.read_schema(spec.data_schema) if spec.data_schema else run.store.kept(SCHEMA)
         expected = schema or trainer.infer_schema(table)
         checks = [trainer.check_target(table, spec), trainer.check_schema(table, expected)]

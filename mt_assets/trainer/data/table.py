@@ -1,11 +1,11 @@
 """A table as it passes between steps: an immutable Arrow file and the rows of it that are meant."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ _FILE = "table.arrow"
 _ROWS = "rows.npy"
 _SOURCE = "source.json"
 _NOTES = b"mt_assets.notes"
+_PARTS = b"mt_assets.parts"
 
 
 class Table:
@@ -64,9 +65,22 @@ class Table:
         """What a person should know about how the table was read."""
         return notes_of(self._source)
 
+    @property
+    def parts(self) -> Mapping[str, int]:
+        """Rows of each given part of the full table (`train`, `validation`, `test`) in their order; else empty."""
+        return parts_of(self._source)
+
+    def part(self, name: str) -> np.ndarray:
+        """Row numbers, in the full table, of one of the given parts: int64, ascending, none where it was not given."""
+        names = list(self.parts)
+        if name not in names:
+            return np.empty(0, dtype=np.int64)
+        start = sum(self.parts[before] for before in names[: names.index(name)])
+        return np.arange(start, start + self.parts[name], dtype=np.int64)
+
     @cached_property
     def digest(self) -> str:
-        """Sha256 of the full table's content: names, types and values of all rows, whatever part the handle means."""
+        """Sha256 of the full table's content: names, types and values of all rows, and which parts were given."""
         return content_digest(self._source)
 
     @cached_property
@@ -157,7 +171,7 @@ def arrow_of(frame: pd.DataFrame) -> pa.Table:
 
 
 def plain(table: pa.Table) -> pa.Table:
-    """Check names and bring columns to plain types: no dictionaries, one text type, no metadata but notes.
+    """Check names and bring columns to plain types: no dictionaries, one text type, no metadata but notes and parts.
 
     Raises
     ------
@@ -178,12 +192,12 @@ def plain(table: pa.Table) -> pa.Table:
             suggestions=("Give every column a name in the header.",),
         )
     columns = [_plain_column(name, column) for name, column in zip(names, table.columns, strict=True)]
-    return with_notes(pa.Table.from_arrays(columns, names=names), notes_of(table))
+    return with_parts(with_notes(pa.Table.from_arrays(columns, names=names), notes_of(table)), parts_of(table))
 
 
 def with_notes(table: pa.Table, notes: Sequence[str]) -> pa.Table:
     """The table with these notes travelling along (in the schema's metadata; they are no part of the digest)."""
-    return table.replace_schema_metadata({_NOTES: json.dumps(list(notes))} if notes else None)
+    return _marked(table, _NOTES, list(notes))
 
 
 def notes_of(table: pa.Table) -> tuple[str, ...]:
@@ -191,9 +205,29 @@ def notes_of(table: pa.Table) -> tuple[str, ...]:
     return tuple(json.loads((table.schema.metadata or {}).get(_NOTES, b"[]")))
 
 
+def with_parts(table: pa.Table, parts: Mapping[str, int]) -> pa.Table:
+    """The table with the rows of each given part travelling along (in the schema's metadata)."""
+    return _marked(table, _PARTS, dict(parts))
+
+
+def parts_of(table: pa.Table) -> dict[str, int]:
+    """Rows of each given part of a table, one after the other; empty where nothing but one table was given."""
+    return dict(json.loads((table.schema.metadata or {}).get(_PARTS, b"{}")))
+
+
+def _marked(table: pa.Table, mark: bytes, value: Any) -> pa.Table:
+    """The table with this mark set, or gone where the value is empty, and no metadata but marks of ours."""
+    held = {key: old for key, old in (table.schema.metadata or {}).items() if key in (_NOTES, _PARTS) and key != mark}
+    return table.replace_schema_metadata((held | {mark: json.dumps(value).encode()} if value else held) or None)
+
+
 def content_digest(table: pa.Table) -> str:
-    """Sha256 over names, types, which values are missing, and the values; chunks and what lies under nulls are not."""
-    whole = sha256(f"{table.num_rows} {table.num_columns}".encode())
+    """Sha256 over names, types, which values are missing, the values, and given parts.
+
+    Chunks, notes and what lies under nulls leave no mark.
+    """
+    parts = parts_of(table)
+    whole = sha256(f"{table.num_rows} {table.num_columns}{' ' + json.dumps(parts) if parts else ''}".encode())
     for field, column in zip(table.schema, table.columns, strict=True):
         whole.update(f"\0{field.name}\0{field.type}\0".encode())
         for part in _column_digests(column):
