@@ -197,8 +197,8 @@ def _fit(
     """Preprocessor and estimator, both fitted on the rows of the frame."""
     learner = algorithm(best.algorithm)
     encoder: TablePreprocessor = clone(preprocessor).set_params(encoding=learner.encoding)
-    X = encoder.fit_transform(frame)
     y = encode_target(frame[profile.target.column], profile.target)
+    X = encoder.fit_transform(frame, y)
     params = learner.with_iterations(best.params, best.iterations)
     setting = fit_setting(plan, profile, splits)
     return encoder, fit_estimator(learner, setting, params, X, y, categories=encoder.n_categories_)

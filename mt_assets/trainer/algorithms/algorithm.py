@@ -11,7 +11,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution
 
 Task = Literal["classification", "regression"]
-Encoding = Literal["native", "ordinal", "one_hot"]
+Encoding = Literal["native", "all_levels", "ordinal", "one_hot"]
 Params = dict[str, Any]
 
 
@@ -60,7 +60,7 @@ class Algorithm(ABC):
     display : str
         As people write it.
     tasks : frozenset of str
-    encoding : {"native", "ordinal", "one_hot"}
+    encoding : {"native", "all_levels", "ordinal", "one_hot"}
         The form of features that it wants, see `TablePreprocessor`.
     """
 

@@ -185,10 +185,18 @@ class TextBlock(BaseEstimator):
 
 
 class CategoryBlock(BaseEstimator):
-    """Categories with their levels fixed at fit: unseen ones and missing ones are missing."""
+    """Categories with their levels fixed at fit: unseen ones and missing ones are missing.
 
-    def __init__(self, columns: list[str]) -> None:
+    Parameters
+    ----------
+    columns : list of str
+    most : int or None
+        Levels of a column that are told apart; the rarest others are one level together. None: all of them.
+    """
+
+    def __init__(self, columns: list[str], most: int | None = MAX_LEVELS) -> None:
         self.columns = columns
+        self.most = most
 
     def fit(self, frame: pd.DataFrame) -> Self:
         self.names_ = list(self.columns)
@@ -197,7 +205,7 @@ class CategoryBlock(BaseEstimator):
             handle_unknown="use_encoded_value",
             unknown_value=np.nan,
             encoded_missing_value=np.nan,
-            max_categories=MAX_LEVELS,
+            max_categories=self.most,
         )
         if self.columns:
             self.encoder_.fit(_label_matrix(frame, self.columns))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import joblib
 import numpy as np
@@ -14,8 +14,10 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from mt_assets.trainer.checks import Check
+from mt_assets.trainer.data.target import encode_target
 from mt_assets.trainer.errors import DataError
 from mt_assets.trainer.features.columns import (
+    MAX_LEVELS,
     CategoryBlock,
     DatetimeBlock,
     NumberBlock,
@@ -26,14 +28,13 @@ from mt_assets.trainer.features.columns import (
 )
 
 if TYPE_CHECKING:
+    from mt_assets.trainer.algorithms.algorithm import Encoding
     from mt_assets.trainer.data.profile import DataProfile
     from mt_assets.trainer.data.splits import Splits
     from mt_assets.trainer.data.table import Table
+    from mt_assets.trainer.model import TrainedModel
     from mt_assets.trainer.planning.plan import TrainingPlan
     from mt_assets.trainer.search.result import StudyResult
-    from mt_assets.trainer.training import TrainedModel
-
-Encoding = Literal["native", "ordinal", "one_hot"]
 
 _FILE: Final = "preprocessor.joblib"
 
@@ -45,10 +46,11 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
     ----------
     columns : dict of str to role
         Feature columns with their roles (`numeric`, `boolean`, `categorical`, `datetime`, `text`).
-    encoding : {"native", "ordinal", "one_hot"}
-        `native`: float64 with categories as level numbers in the last columns, which boosters are told of. `ordinal`:
-        the same in float32, for forests, which are not. `one_hot`: float64 without gaps, scaled, for linear models.
-        What is missing is NaN in the first two.
+    encoding : {"native", "all_levels", "ordinal", "one_hot"}
+        `native`: float64 with categories as level numbers in the last columns, which boosters are told of.
+        `all_levels`: the same without a bound on the levels, for boosters with a way of their own with many.
+        `ordinal`: as `native` in float32, for forests, which are not told. `one_hot`: float64 without gaps, scaled,
+        for linear models. What is missing is NaN in all but the last.
     seed : int
         For the directions that text is projected on.
 
@@ -71,12 +73,19 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
     def fit(self, X: pd.DataFrame, y: Any = None) -> Self:
         """Learn levels, medians, scales and text directions from canonical rows.
 
+        Parameters
+        ----------
+        X : pandas.DataFrame
+            Canonical.
+        y : numpy.ndarray, optional
+            Their target, as `target.encode_target` gives it: class codes (integers) or values (floats).
+
         Raises
         ------
         DataError
             When a column is missing.
         """
-        self.fit_transform(X)
+        self.fit_transform(X, y)
         return self
 
     def fit_transform(self, X: pd.DataFrame, y: Any = None, **fit_params: Any) -> np.ndarray:
@@ -97,7 +106,9 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         texts = text.fit_transform(frame)
         categories = of.get("category", [])
         self.categories_: OneHotBlock | CategoryBlock = (
-            OneHotBlock(categories) if self.encoding == "one_hot" else CategoryBlock(categories)
+            OneHotBlock(categories)
+            if self.encoding == "one_hot"
+            else CategoryBlock(categories, None if self.encoding == "all_levels" else MAX_LEVELS)
         )
         self.categories_.fit(frame)
         numbers = np.hstack([*(block.transform(frame) for block in self.numbers_ if block is not text), texts])
@@ -174,9 +185,7 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
             scaled = numbers if self.scaler_ is None else self.scaler_.transform(numbers)
             return np.hstack([scaled, self.categories_.transform(frame)])
         everything = np.hstack([numbers, self.categories_.transform(frame)])
-        if self.encoding == "native":
-            return everything
-        return everything.astype(np.float32)
+        return everything.astype(np.float32) if self.encoding == "ordinal" else everything
 
 
 def rows_digest(positions: np.ndarray) -> str:
@@ -240,9 +249,10 @@ def fit_preprocessor(plan: TrainingPlan, table: Table, splits: Splits, profile: 
     from mt_assets.trainer.algorithms.registry import algorithm
 
     features: Mapping[str, str] = profile.features
+    target = profile.target
     preprocessor = TablePreprocessor(dict(features), algorithm(plan.recommended).encoding, plan.seed)
-    frame = table.take(splits.train).frame(list(features))
-    return FittedPreprocessor(preprocessor.fit(frame))
+    frame = table.take(splits.train).frame([*features, target.column])
+    return FittedPreprocessor(preprocessor.fit(frame, encode_target(frame[target.column], target)))
 
 
 def check_fit_rows(

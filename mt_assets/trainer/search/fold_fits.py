@@ -246,10 +246,11 @@ class FoldFits:
             return self._encoded[fold, encoding]
         train, validation = self._take(self.folds[fold].train), self._take(self.folds[fold].validation)
         preprocessor: TablePreprocessor = clone(self._preprocessor).set_params(encoding=encoding)
-        X = preprocessor.fit_transform(train)
+        y = self._targets(train)
+        X = preprocessor.fit_transform(train, y)
         data = EncodedFold(
             X=X,
-            y=self._targets(train),
+            y=y,
             X_valid=preprocessor.transform(validation),
             y_valid=self.y_valid(fold),
             categories=preprocessor.n_categories_,

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 
+from mt_assets.trainer.algorithms.algorithm import Encoding
 from mt_assets.trainer.data.frames import canonical
 from mt_assets.trainer.errors import DataError
 from mt_assets.trainer.features.columns import MAX_LEVELS, MAX_ONE_HOT, SQUASH_AT
 from mt_assets.trainer.features.preprocessor import (
-    Encoding,
     FittedPreprocessor,
     TablePreprocessor,
     check_fit_rows,
@@ -22,7 +22,7 @@ from mt_assets.trainer.features.preprocessor import (
     rows_digest,
 )
 
-ENCODINGS: tuple[Encoding, ...] = ("native", "ordinal", "one_hot")
+ENCODINGS: tuple[Encoding, ...] = ("native", "all_levels", "ordinal", "one_hot")
 ROLES = {"age": "numeric", "income [USD]": "numeric", "member": "boolean", "city": "categorical", "plan": "categorical"}
 
 
@@ -103,6 +103,7 @@ def test_rare_levels_are_one_level(encoding: Any, most: int) -> None:
     encoded = TablePreprocessor({"id": "categorical"}, encoding).fit_transform(frame)
     levels = encoded.shape[1] if encoding == "one_hot" else len(np.unique(encoded))
     assert levels == most
+    assert len(np.unique(TablePreprocessor({"id": "categorical"}, "all_levels").fit_transform(frame))) == 300
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
