@@ -79,7 +79,9 @@ def test_data_that_breaks_the_schema_is_refused_and_the_champion_stays(model: Mo
 
 def test_every_row_keeps_its_side_when_the_data_grows(model: Model, customers: Any) -> None:
     before = model.splits()
-    grown = pd.concat([pd.read_csv(model.data), customers(60, seed=1)])
+    newcomers = customers(60, seed=1)
+    newcomers.loc[newcomers.index[:5], "category"] = "gold"
+    grown = pd.concat([pd.read_csv(model.data), newcomers])
     grown.sample(frac=1, random_state=3).to_csv(model.data, index=False)
     outcome = model.train()
     assert outcome.exit_code == 0
@@ -91,6 +93,7 @@ def test_every_row_keeps_its_side_when_the_data_grows(model: Model, customers: A
     assert outcome.result.promotion["challenger_version"] == len(model.store.versions())
     assert outcome.result.promotion["champion_version"] is not None
     assert outcome.result.promotion["comparison"]
+    assert "New labels in 'category': 'gold'." in outcome.result.warnings
 
 
 def test_the_retraining_job_trains_on_what_was_read_and_a_missed_gate_promotes_nobody(model: Model) -> None:

@@ -55,9 +55,9 @@ def build_data_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
         table = trainer.Table.of(trainer.read_given(spec, trainer.read_table))
         schema = trainer.read_schema(spec.data_schema) if spec.data_schema else run.store.kept(SCHEMA)
         expected = schema or trainer.infer_schema(table)
-        checks = [trainer.check_target(table, spec), trainer.check_schema(table, expected)]
+        form = trainer.check_schema(table, expected)
         return Made(
-            table,
+            table.noted(form.evidence["notes"]),  # from there they come to the profile's warnings, and to the result's
             metadata={
                 "dagster/row_count": len(table),
                 "dagster/column_schema": show.column_schema(table),
@@ -65,7 +65,7 @@ def build_data_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
                 "source_version": version,
                 "preview": show.preview(table.take(table.positions[: show.PREVIEW_ROWS]).frame()),
             },
-            checks=checks,
+            checks=[trainer.check_target(table, spec), form],
         )
 
     @phase(

@@ -10,6 +10,7 @@ from hashlib import blake2b
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from mt_assets.trainer.data.table import Table
 
@@ -27,10 +28,9 @@ def content_hashes(table: Table, columns: Sequence[str] | None = None) -> np.nda
         uint64, one a row, equal for rows of equal content.
     """
     names = sorted(table.columns if columns is None else columns)
-    frame = table.frame(names)
     hashes = np.zeros(len(table), dtype=np.uint64)
-    for name in names:
-        hashes = mix(hashes + mix(value_hashes(frame[name]) ^ np.uint64(seed_of(name))))
+    for name in names:  # one by one: a frame of all columns takes several times the memory of the table
+        hashes = mix(hashes + mix(_column_hashes(table, name) ^ np.uint64(seed_of(name))))
     return hashes
 
 
@@ -66,6 +66,14 @@ def value_hashes(column: pd.Series) -> np.ndarray:
     else:
         hashed = mix(_number_bits(column.to_numpy()))
     return np.where(missing, _MISSING, hashed)
+
+
+def _column_hashes(table: Table, name: str) -> np.ndarray:
+    """`value_hashes` of a column; each distinct text is hashed once."""
+    if not pa.types.is_string(table.schema.field(name).type):
+        return value_hashes(table.frame([name])[name])
+    codes, values = table.labels(name)
+    return np.append(pd.util.hash_array(values, categorize=False), _MISSING)[codes]
 
 
 def draw_order(keys: np.ndarray, seed: int, purpose: str) -> np.ndarray:

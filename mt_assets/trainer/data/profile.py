@@ -5,10 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from mt_assets.trainer.data.column_typing import text_oddity
+from mt_assets.trainer.data.column_facts import ColumnContent, column_content
 from mt_assets.trainer.data.frames import as_datetime
 from mt_assets.trainer.data.identity import content_hashes
 from mt_assets.trainer.data.names import meant
@@ -31,9 +29,6 @@ __all__ = [
     "encode_target",
     "profile_data",
 ]
-
-WORD_SAMPLE = 5000
-"""Different values whose words are counted, as in AutoGluon's `infer_types.py`."""
 
 _LONGEST_EXAMPLE = 60
 
@@ -98,9 +93,9 @@ def profile_data(table: Table, spec: "TrainingSpec") -> DataProfile:
     """
     _refuse_unknown(table, spec)
     target = describe_target(table, spec)
-    frame = table.frame()
-    odd = {name: why for name in table.columns if (why := _oddity(name, frame[name], table))}
-    columns = tuple(_describe(frame[name], str(table.schema.field(name).type), spec) for name in table.columns)
+    contents = [column_content(table, name) for name in table.columns]
+    odd = {content.facts.name: content.oddity for content in contents if content.oddity}
+    columns = tuple(_describe(content, table, spec) for content in contents)
     content = content_hashes(table)
     duplicates = len(content) - len(np.unique(content))
     quality = score_quality(
@@ -152,44 +147,24 @@ def _refuse_unknown(table: Table, spec: "TrainingSpec") -> None:
         )
 
 
-def _describe(column: pd.Series, dtype: str, spec: "TrainingSpec") -> ColumnProfile:
-    facts = _facts(column, dtype)
-    role, reason = _role(facts, column, spec)
-    numbers = column if facts.kind in ("number", "boolean") and facts.unique else None
-    commonest = column.value_counts(sort=True).index[:5] if facts.unique else ()
+def _describe(content: ColumnContent, table: Table, spec: "TrainingSpec") -> ColumnProfile:
+    facts = content.facts
+    role, reason = _role(facts, table, spec)
     return ColumnProfile(
-        name=str(column.name),
-        dtype=dtype,
+        name=facts.name,
+        dtype=str(table.schema.field(facts.name).type),
         role=role,
         reason=reason,
         missing=facts.missing,
         unique=facts.unique,
-        examples=tuple(_shown(value) for value in commonest),
-        minimum=None if numbers is None else float(numbers.min()),
-        maximum=None if numbers is None else float(numbers.max()),
-        mean=None if numbers is None else float(numbers.mean()),
+        examples=tuple(_shown(value) for value in content.commonest),
+        minimum=content.minimum,
+        maximum=content.maximum,
+        mean=content.mean,
     )
 
 
-def _facts(column: pd.Series, dtype: str) -> ColumnFacts:
-    name, rows, missing = str(column.name), len(column), int(column.isna().sum())
-    if dtype == "bool":
-        return ColumnFacts(name, "boolean", rows, missing, int(column.nunique()))
-    if pd.api.types.is_datetime64_any_dtype(column.dtype):
-        return ColumnFacts(name, "datetime", rows, missing, int(column.nunique()))
-    if column.dtype == object:
-        distinct = column.dropna().unique()
-        sample = pd.Series(distinct[:WORD_SAMPLE], dtype=object)
-        words = float(np.mean([len(value.split()) for value in sample])) if len(sample) else 0.0
-        spaced = bool(sample.str.contains(r"\s", regex=True).any()) if len(sample) else False
-        return ColumnFacts(name, "string", rows, missing, len(distinct), words=words, spaced=spaced)
-    known = column.dropna()
-    whole = bool(pd.api.types.is_integer_dtype(column.dtype) or (known % 1 == 0).all())
-    monotone = whole and (known.is_monotonic_increasing or known.is_monotonic_decreasing)
-    return ColumnFacts(name, "number", rows, missing, int(known.nunique()), whole=whole, monotone=monotone)
-
-
-def _role(facts: ColumnFacts, column: pd.Series, spec: "TrainingSpec") -> tuple[Role, str]:
+def _role(facts: ColumnFacts, table: Table, spec: "TrainingSpec") -> tuple[Role, str]:
     """The role that the spec gives the column, else the one that the column itself suggests."""
     named: dict[str | None, tuple[Role, str]] = {
         spec.series_column: ("series", "named as seriesColumn"),
@@ -208,7 +183,7 @@ def _role(facts: ColumnFacts, column: pd.Series, spec: "TrainingSpec") -> tuple[
     if role == "constant":
         return role, reason
     if asked:
-        _refuse_type(facts, column, asked)
+        _refuse_type(facts, table, asked)
         return asked, "so typed in featureTypes"
     if role == "id" and spec.features is not None:
         # Who lists an id as a feature means it.
@@ -216,9 +191,10 @@ def _role(facts: ColumnFacts, column: pd.Series, spec: "TrainingSpec") -> tuple[
     return role, reason
 
 
-def _refuse_type(facts: ColumnFacts, column: pd.Series, asked: str) -> None:
+def _refuse_type(facts: ColumnFacts, table: Table, asked: str) -> None:
     if facts.kind != "string":
         return
+    column = table.frame([facts.name])[facts.name]
     readable = {
         "numeric": lambda: pd.to_numeric(column, errors="coerce").notna().any(),
         "datetime": lambda: as_datetime(column).notna().any(),
@@ -229,22 +205,6 @@ def _refuse_type(facts: ColumnFacts, column: pd.Series, asked: str) -> None:
             f"{str(column.dropna().iloc[0])[:_LONGEST_EXAMPLE]!r}).",
             suggestions=(f"Leave '{facts.name}' out of featureTypes, or convert it in the data.",),
         )
-
-
-def _oddity(name: str, column: pd.Series, table: Table) -> str | None:
-    """Why a column may be read otherwise than meant, or None."""
-    if pa.types.is_floating(table.schema.field(name).type):
-        infinite = pc.sum(pc.is_inf(table.arrow([name]).column(0))).as_py() or 0
-        return f"holds {infinite} infinite values, which are taken as missing" if infinite else None
-    if column.dtype != object:
-        return None
-    distinct = column.dropna().unique()
-    oddity = text_oddity(distinct[:WORD_SAMPLE])
-    if oddity or not 1 < len(distinct) <= WORD_SAMPLE:
-        return oddity
-    spelled = pd.Series(distinct, dtype=object)
-    twice = spelled[spelled.str.strip().str.lower().duplicated(keep=False)]
-    return f"has labels that differ only in case or blanks (such as {twice.iloc[0]!r})" if len(twice) else None
 
 
 def _warnings(

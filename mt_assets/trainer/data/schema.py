@@ -1,11 +1,13 @@
 """The form that data has to keep: a pandera schema, given or inferred once, and what in a table breaks it."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pandera.pandas as pandera
+import pyarrow as pa
 from pandera.io.pandas_io import from_yaml, to_yaml
 
 from mt_assets.trainer.checks import Check
@@ -24,6 +26,10 @@ MOST_CASES = 50
 MOST_LABELS = 100
 """Labels of one column that are remembered, to say when new ones come."""
 
+MISSING_RISE = 0.1
+"""Rise of the share of missing values that is told. From 100 rows on a share varies by less than this from sample to
+sample (two standard errors, sqrt(p (1 - p) / n), are at most 0.1), so that more is a change in the data."""
+
 _UNUSED_ROLES = ("id", "constant", "drop")
 _KINDS = {"float64": "numbers", "int64": "whole numbers", "bool": "true or false", "object": "text"}
 
@@ -36,32 +42,37 @@ class TableSchema(Record):
     yaml : str
     labels : dict
         Labels that text columns had when the schema was inferred; others are told of, not refused.
+    missing : dict
+        Share of missing values of each column then; many more are told of, not refused.
     """
 
     filename = "schema.json"
 
     yaml: str
     labels: dict[str, tuple[str, ...]] = {}
+    missing: dict[str, float] = {}
 
 
 def infer_schema(table: Table, profile: DataProfile | None = None) -> TableSchema:
     """Make the schema that a table keeps: its columns, and whether they hold numbers, times or text.
 
-    Missing values and new labels are allowed, further columns as well. Columns that the profile does not use may go.
+    Missing values and new labels are allowed, further columns as well: they are told of. Columns that the profile does
+    not use may go.
     """
-    frame = table.frame()
     unused = {column.name for column in profile.columns if column.role in _UNUSED_ROLES} if profile else set()
-    columns, labels = {}, {}
+    unique = {column.name: column.unique for column in profile.columns} if profile else {}
+    columns, labels, missing = {}, {}, {}
     for name in table.columns:
-        values = frame[name]
+        kind, missing[name] = _form(table, name)
         # A column without any value may become anything.
-        dtype = None if values.isna().all() else _loose_dtype(values.dtype)
+        dtype = None if missing[name] == 1 else kind
         columns[name] = pandera.Column(dtype, nullable=True, required=name not in unused)
-        if dtype == "object":
-            distinct = values.dropna().unique()
+        if dtype == "object" and unique.get(name, 0) <= MOST_LABELS:
+            _, distinct = table.labels(name)
             if len(distinct) <= MOST_LABELS:
                 labels[name] = tuple(sorted(distinct))
-    return TableSchema(yaml=to_yaml(pandera.DataFrameSchema(columns, strict=False)), labels=labels)
+    schema = pandera.DataFrameSchema(columns, strict=False)
+    return TableSchema(yaml=to_yaml(schema), labels=labels, missing=missing)
 
 
 def read_schema(path: str | Path) -> TableSchema:
@@ -98,20 +109,11 @@ def check_schema(table: Table, schema: TableSchema) -> Check:
     -------
     Check
         `schema`, blocking. Evidence: `failure_cases`, one row for each column, check and value with its count, and
-        `notes` on what is new but allowed.
+        `notes` on what is new but allowed: columns, labels, many more missing values.
     """
     expected = _schema(schema.yaml)
-    frame, empty = _comparable(table.frame(), expected)
-    cases = [_case(name, "has_values", "all values are missing", len(frame)) for name in empty]
-    # Kinds first: on a column of another kind, pandera lists every value.
-    other_kind = {name: _kind(frame[name]) for name in _other_kinds(frame, expected)}
-    for name, kind in other_kind.items():
-        cases.append(_case(name, f"holds {_named(expected.columns[name].dtype)}", f"holds {kind}", len(frame)))
-    try:
-        _without(expected, [*other_kind, *empty]).validate(frame, lazy=True)
-    except pandera.errors.SchemaErrors as error:
-        cases += _failure_cases(error.failure_cases)
-    notes = _notes(frame, expected, schema.labels)
+    cases = [case for part, names in _parts(expected, table) for case in _broken(table.frame(names), part)]
+    notes = _notes(table, expected, schema)
     return Check(
         name="schema",
         passed=not cases,
@@ -136,6 +138,43 @@ def check_target(table: Table, spec: "TrainingSpec") -> Check:
     )
     evidence = {"column": name, "missing": missing}
     return Check(name="target_present", passed=present, blocking=True, message=message, evidence=evidence)
+
+
+def _parts(expected: pandera.DataFrameSchema, table: Table) -> Iterator[tuple[pandera.DataFrameSchema, Sequence[str]]]:
+    """The schema in parts with the columns that each speaks of.
+
+    One column after the other, since a frame of all columns takes several times the memory of the table; at once where
+    the schema says something about rows or about the columns together.
+    """
+    together = (expected.checks, expected.index, expected.strict, expected.ordered, expected.unique, expected.parsers)
+    if any(together) or any(column.regex for column in expected.columns.values()):
+        yield expected, table.columns
+        return
+    for name in expected.columns:
+        yield expected.select_columns([name]), [name] if name in table.columns else table.columns[:1]
+
+
+def _broken(values: pd.DataFrame, expected: pandera.DataFrameSchema) -> list[dict[str, Any]]:
+    """Failure cases of these columns."""
+    frame, empty = _comparable(values, expected)
+    cases = [_case(name, "has_values", "all values are missing", len(frame)) for name in empty]
+    # Kinds first: on a column of another kind, pandera lists every value.
+    other_kind = {name: _kind(frame[name]) for name in _other_kinds(frame, expected)}
+    for name, kind in other_kind.items():
+        cases.append(_case(name, f"holds {_named(expected.columns[name].dtype)}", f"holds {kind}", len(frame)))
+    try:
+        _without(expected, [*other_kind, *empty]).validate(frame, lazy=True)
+    except pandera.errors.SchemaErrors as error:
+        cases += _failure_cases(error.failure_cases)
+    return cases
+
+
+def _form(table: Table, name: str) -> tuple[str, float]:
+    """Kind of a column's canonical values, and which share of them is missing."""
+    if pa.types.is_string(table.schema.field(name).type):  # without an object for each row
+        return "object", table.arrow([name]).column(0).null_count / max(len(table), 1)
+    values = table.frame([name])[name]
+    return _loose_dtype(values.dtype), float(values.isna().mean()) if len(values) else 0.0
 
 
 def _schema(text: str) -> pandera.DataFrameSchema:
@@ -205,14 +244,24 @@ def _case(column: str, check: str, failure_case: str, count: int) -> dict[str, A
     return {"column": column, "check": check, "failure_case": failure_case, "count": count}
 
 
-def _notes(frame: pd.DataFrame, expected: pandera.DataFrameSchema, labels: dict[str, tuple[str, ...]]) -> list[str]:
-    added = [str(name) for name in frame.columns if name not in expected.columns]
-    notes = [f"New columns: {', '.join(map(repr, added[:20]))}."] if added else []
-    for name, known in labels.items():
-        if name in frame.columns and frame[name].dtype == object:
-            new = sorted(set(frame[name].dropna().unique()) - set(known))
+def _notes(table: Table, expected: pandera.DataFrameSchema, schema: TableSchema) -> list[str]:
+    """What is new but allowed: columns, labels, and many more gaps."""
+    added = [name for name in table.columns if name not in expected.columns]
+    more = f" and {len(added) - 20} more" if len(added) > 20 else ""
+    notes = [f"New columns: {', '.join(map(repr, added[:20]))}{more}."] if added else []
+    for name, known in schema.labels.items():
+        if name in table.columns and pa.types.is_string(table.schema.field(name).type):
+            new = sorted(set(table.labels(name)[1]) - set(known))
             if new:
-                notes.append(f"New labels in '{name}': {', '.join(map(repr, new[:10]))}.")
+                more = f" and {len(new) - 10} more" if len(new) > 10 else ""
+                notes.append(f"New labels in '{name}': {', '.join(map(repr, new[:10]))}{more}.")
+    for name, before in schema.missing.items():
+        now = _form(table, name)[1] if name in table.columns else 0.0
+        if now - before > MISSING_RISE and now < 1:
+            notes.append(
+                f"'{name}' lacks {now:.0%} of its values; it was {before:.0%} when the schema was kept, and a rise of "
+                f"more than {MISSING_RISE:.0%} is told."
+            )
     return notes
 
 

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mt_assets.trainer.data.frames import canonical
 from mt_assets.trainer.errors import DataError, StoreError
@@ -114,6 +115,28 @@ class Table:
         frame = self.arrow(columns).to_pandas(date_as_object=False, timestamp_as_object=False)
         frame.index = pd.Index(self.positions)
         return canonical(frame)
+
+    def labels(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """A text column as numbers of its distinct values, which are far fewer, without an object for each row.
+
+        Returns
+        -------
+        codes : numpy.ndarray
+            int32 [n], index into `values`; -1 where missing.
+        values : numpy.ndarray
+            Object of str, in the order in which they first occur.
+        """
+        column = self.arrow([name]).column(0)
+        if pa.types.is_null(column.type):
+            return np.full(len(self), -1, dtype=np.int32), np.empty(0, dtype=object)
+        encoded = pc.dictionary_encode(column).unify_dictionaries()
+        codes = [chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False) for chunk in encoded.chunks]
+        values = encoded.chunk(0).dictionary.to_pandas().to_numpy(dtype=object) if encoded.num_chunks else []
+        return np.concatenate([np.empty(0, dtype=np.int32), *codes]), np.asarray(values, dtype=object)
+
+    def noted(self, notes: Sequence[str]) -> "Table":
+        """The handle with these notes after those that it has."""
+        return Table(with_notes(self._source, [*self.notes, *notes]), self._rows, self._folder)
 
     def save(self, folder: Path) -> None:
         """Write the table, or for a part of a stored table the rows and where the table lies.

@@ -86,6 +86,24 @@ def test_new_columns_and_labels_are_noted() -> None:
     assert check.evidence["notes"] == ["New columns: 'new'.", "New labels in 's': 'c'."]
 
 
+def test_many_more_gaps_are_noted() -> None:
+    few = frame().assign(x=np.where(np.arange(ROWS) < 3, np.nan, 1.0))
+    many = frame().assign(x=np.where(np.arange(ROWS) < 10, np.nan, 1.0), s=["a", None] * (ROWS // 2))
+
+    assert check_schema(Table.of(few), SCHEMA).evidence["notes"] == []
+    notes = check_schema(Table.of(many), SCHEMA).evidence["notes"]
+    assert check_schema(Table.of(many), SCHEMA).passed
+    assert ["'x' lacks 25%" in notes[0], "'s' lacks 50%" in notes[1], len(notes)] == [True, True, 2]
+
+
+def test_a_schema_about_rows_sees_all_columns_at_once(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("columns:\n  x: {dtype: float64}\n  n: {dtype: int64}\nunique: [x, n]\n")
+    schema = read_schema(tmp_path / "own.yaml")
+
+    assert check_schema(Table.of(frame()), schema).passed
+    assert not check_schema(Table.of(pd.concat([frame(), frame()])), schema).passed
+
+
 def test_columns_that_are_not_used_may_go(spec_for: SpecFor) -> None:
     table = Table.of(frame())
     schema = infer_schema(table, profile_data(table, spec_for("y")))
