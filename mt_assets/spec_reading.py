@@ -7,7 +7,7 @@ not: what is allowed (`spec`, `spec_values`, `spec_support`), and how that is to
 import difflib
 import json
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from mt_assets.spec_support import contradictions, unsupported
 from mt_assets.spec_values import Problem, shown, slug
 from mt_assets.trainer.errors import SpecError
 
+_SMALLEST = "The smallest spec has the two keys `trainDataPath` and `targetColumn`."
+
 
 def load_spec(path: Path | str) -> TrainingSpec:
     """Read a spec from a `.json`, `.yaml` or `.yml` file; relative paths in it are relative to its folder.
@@ -30,8 +32,27 @@ def load_spec(path: Path | str) -> TrainingSpec:
         When the file cannot be read or holds anything but a right spec; the message names the file and every problem.
     """
     path = Path(path).absolute()
-    content = _parse_text(_read_text(path), path)
+    content = read_document(path, "training spec", (_SMALLEST,))
     return _parse(content, base=path.parent, default_name=path.stem, source=f"The training spec {path}")
+
+
+def read_document(path: Path, what: str, remedy: Sequence[str] = ()) -> Any:
+    """What a `.json`, `.yaml` or `.yml` file holds.
+
+    Parameters
+    ----------
+    path : Path
+    what : str
+        What the file is, for messages: "training spec".
+    remedy : sequence of str
+        What to do with an empty one.
+
+    Raises
+    ------
+    SpecError
+        When the file cannot be read, is empty, or is not of the form that its suffix says.
+    """
+    return _parse_text(_read_text(path, what, remedy), path, what)
 
 
 def parse_spec(mapping: Mapping[str, Any], *, base: Path, default_name: str) -> TrainingSpec:
@@ -58,7 +79,7 @@ def _parse(content: Any, *, base: Path, default_name: str, source: str) -> Train
     if not isinstance(content, Mapping):
         raise SpecError(
             f"{source} must be a mapping of keys to values, but it is {shown(content)}.",
-            suggestions=("The smallest spec has the two keys `trainDataPath` and `targetColumn`.",),
+            suggestions=(_SMALLEST,),
         )
     asked = dict(content)
     try:
@@ -86,27 +107,24 @@ def _default_name(tracking: Any, default_name: str) -> str:
     return default_name
 
 
-def _read_text(path: Path) -> str:
+def _read_text(path: Path, what: str, remedy: Sequence[str]) -> str:
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        raise SpecError(f"There is no training spec {path}.", suggestions=_files_like(path)) from None
+        raise SpecError(f"There is no {what} {path}.", suggestions=_files_like(path)) from None
     except IsADirectoryError:
-        raise SpecError(f"The training spec {path} is a folder; name one file in it.") from None
+        raise SpecError(f"The {what} {path} is a folder; name one file in it.") from None
     except OSError as error:
-        raise SpecError(f"The training spec {path} cannot be read: {error.strerror}.") from None
+        raise SpecError(f"The {what} {path} cannot be read: {error.strerror}.") from None
     try:
         text = raw.decode(json.detect_encoding(raw))  # UTF-8, -16 or -32, with or without byte order mark
     except UnicodeDecodeError as error:
         raise SpecError(
-            f"The training spec {path} is not text: byte {error.start} cannot be read as {error.encoding}.",
+            f"The {what} {path} is not text: byte {error.start} cannot be read as {error.encoding}.",
             suggestions=("Save the file as UTF-8.",),
         ) from None
     if not text.strip():
-        raise SpecError(
-            f"The training spec {path} is empty.",
-            suggestions=("The smallest spec has the two keys `trainDataPath` and `targetColumn`.",),
-        )
+        raise SpecError(f"The {what} {path} is empty.", suggestions=remedy)
     return text
 
 
@@ -117,13 +135,13 @@ def _files_like(path: Path) -> tuple[str, ...]:
     return tuple(f"Did you mean {path.parent / name}?" for name in near)
 
 
-def _parse_text(text: str, path: Path) -> Any:
+def _parse_text(text: str, path: Path, what: str) -> Any:
     """What the file holds; which format it is in is told by its suffix."""
     suffix = path.suffix.lower()
     if suffix not in (".json", ".yaml", ".yml"):
-        raise SpecError(f"The training spec {path} must be a .json, .yaml or .yml file, but its suffix is {suffix!r}.")
+        raise SpecError(f"The {what} {path} must be a .json, .yaml or .yml file, but its suffix is {suffix!r}.")
     try:
-        return _parse_json(text) if suffix == ".json" else yaml.load(text, _Loader)
+        return _parse_json(text, what) if suffix == ".json" else yaml.load(text, _Loader)
     except json.JSONDecodeError as error:
         told = f"is no valid JSON: {error.msg[:1].lower() + error.msg[1:]} at line {error.lineno}, column {error.colno}"
     except yaml.MarkedYAMLError as error:
@@ -134,10 +152,10 @@ def _parse_text(text: str, path: Path) -> Any:
         told = "is nested too deeply to be read"
     except (ValueError, LookupError, TypeError, AttributeError):  # a value that its own tag or form forbids
         told = "holds a value that cannot be read, such as a number of thousands of digits or a wrong `!!` tag"
-    raise SpecError(f"The training spec {path} {told}.")
+    raise SpecError(f"The {what} {path} {told}.")
 
 
-def _parse_json(text: str) -> Any:
+def _parse_json(text: str, what: str) -> Any:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = [key for key, _ in pairs]
         for key in dict.fromkeys(keys):
@@ -149,7 +167,7 @@ def _parse_json(text: str) -> Any:
     content = json.loads(text, object_pairs_hook=unique)
     if doubled:
         raise SpecError(
-            f"The training spec has the key {', '.join(map(shown, doubled))} more than once in one mapping; "
+            f"The {what} has the key {', '.join(map(shown, doubled))} more than once in one mapping; "
             "it is not clear which value is meant."
         )
     return content

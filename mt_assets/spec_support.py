@@ -31,7 +31,7 @@ LIMITS: dict[str, tuple[Callable[[Any], bool] | tuple[Any, ...], str]] = {
     "objective.constraints": (({},), LEAVE_OUT),
     "objective.threshold": ((None, "auto"), "`auto`"),
     "promotion.approval": (("auto",), "`auto`"),
-    "inputs.featureRecommendations": ((None,), LEAVE_OUT),
+    "inputs.featureRecommendations": (lambda value: not isinstance(value, dict), "a file"),
     "inputs.evaluationFeedback": ((None,), LEAVE_OUT),
     "retraining.onNewData": ((True,), "true"),
     "retraining.minNewRows": ((1,), "1"),

@@ -10,12 +10,18 @@ from mt_assets.definitions import EXAMPLES
 from mt_assets.result import result_json_schema
 from mt_assets.spec import spec_json_schema
 from mt_assets.spec_folder import find_specs, read_specs
+from mt_assets.trainer.data.recommendations import recommendations_json_schema
 
 DOCS = Path(__file__).parents[1] / "docs"
 
 
 @pytest.mark.parametrize(
-    ("name", "schema"), [("training_spec", spec_json_schema()), ("training_result", result_json_schema())]
+    ("name", "schema"),
+    [
+        ("training_spec", spec_json_schema()),
+        ("training_result", result_json_schema()),
+        ("feature_recommendations", recommendations_json_schema()),
+    ],
 )
 def test_the_exported_schema_is_up_to_date(name: str, schema: dict[str, Any]) -> None:
     assert json.loads((DOCS / f"{name}.schema.json").read_text()) == schema, "run `make schemas`"

@@ -446,7 +446,7 @@ NOT_YET: dict[str, Any] = {
     "objective.constraints": {"precision": ">=0.5"},
     "objective.threshold": 0.3,
     "promotion.approval": "manual",
-    "inputs.featureRecommendations": "f.json",
+    "inputs.featureRecommendations": {"asset": "a/b"},
     "inputs.evaluationFeedback": {"asset": "a/b"},
     "retraining.onNewData": False,
     "retraining.minNewRows": 10,

@@ -5,8 +5,15 @@ from pathlib import Path
 
 from mt_assets.result import result_json_schema
 from mt_assets.spec import spec_json_schema
+from mt_assets.trainer.data.recommendations import recommendations_json_schema
 
 DOCS = Path(__file__).parents[1] / "docs"
 
-for name, schema in (("training_spec", spec_json_schema()), ("training_result", result_json_schema())):
+SCHEMAS = {
+    "training_spec": spec_json_schema(),
+    "training_result": result_json_schema(),
+    "feature_recommendations": recommendations_json_schema(),
+}
+
+for name, schema in SCHEMAS.items():
     (DOCS / f"{name}.schema.json").write_text(json.dumps(schema, indent=2) + "\n")

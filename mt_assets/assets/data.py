@@ -11,6 +11,7 @@ from mt_assets import trainer
 from mt_assets.assets import metadata as show
 from mt_assets.assets.code_versions import code_version
 from mt_assets.assets.phase import OWNERS, AssetFace, Made, PhaseRun, phase
+from mt_assets.feature_recommendations import read_recommendations
 from mt_assets.spec import TrainingSpec
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def build_data_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
         after=("raw_data",),
     )
     def data_profile(run: PhaseRun, raw_data: Table) -> Made:
-        profile: DataProfile = trainer.profile_data(raw_data, spec)
+        profile: DataProfile = trainer.profile_data(raw_data, spec, read_recommendations(spec))
         # Kept only now: the form of data that cannot be learned from must not be held against its correction.
         if not spec.data_schema and run.store.kept(SCHEMA) is None:
             run.store.keep(SCHEMA, trainer.infer_schema(raw_data, profile))

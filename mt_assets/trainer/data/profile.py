@@ -11,10 +11,12 @@ from mt_assets.trainer.data.frames import as_datetime
 from mt_assets.trainer.data.identity import content_hashes
 from mt_assets.trainer.data.names import meant
 from mt_assets.trainer.data.quality import QualityScore, score_quality
+from mt_assets.trainer.data.recommendations import NO_ADVICE, FeatureRecommendations, Transformation, followed
 from mt_assets.trainer.data.roles import FEATURE_ROLES, ColumnFacts, Role, infer_role
 from mt_assets.trainer.data.table import Table
 from mt_assets.trainer.data.target import Label, TargetProfile, describe_target, encode_target
 from mt_assets.trainer.errors import DataError
+from mt_assets.trainer.planning.decision import Decision
 from mt_assets.trainer.store.record import Record
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ class ColumnProfile(Record):
         Up to five of the commonest values.
     minimum, maximum, mean : float or None
         Of numbers and booleans.
+    transform : str or None
+        What becomes of the numbers before they are encoded, see `recommendations.Transformation`.
     """
 
     name: str
@@ -63,6 +67,7 @@ class ColumnProfile(Record):
     minimum: float | None = None
     maximum: float | None = None
     mean: float | None = None
+    transform: Transformation | None = None
 
 
 class DataProfile(Record):
@@ -75,27 +80,40 @@ class DataProfile(Record):
     target: TargetProfile
     quality: QualityScore
     warnings: tuple[str, ...] = ()
+    decisions: tuple[Decision, ...] = ()
 
     @property
     def features(self) -> dict[str, Role]:
         """Usable feature columns in table order, each with its role."""
         return {column.name: column.role for column in self.columns if column.role in FEATURE_ROLES}
 
+    @property
+    def transforms(self) -> dict[str, Transformation]:
+        """The transformation of each feature that has one."""
+        return {column.name: column.transform for column in self.columns if column.transform is not None}
 
-def profile_data(table: Table, spec: "TrainingSpec") -> DataProfile:
+
+def profile_data(table: Table, spec: "TrainingSpec", advice: FeatureRecommendations = NO_ADVICE) -> DataProfile:
     """Describe a table for the training that a spec asks for.
+
+    Parameters
+    ----------
+    table : Table
+    spec : TrainingSpec
+    advice : FeatureRecommendations
+        What an exploration step recommends; the spec's own `features` and `featureTypes` win.
 
     Raises
     ------
     DataError
-        A column that the spec names is not there, the target cannot be learned (see `target.describe_target`), a
-        column cannot be what `featureTypes` says, or no usable feature is left.
+        A column that the spec or the advice names is not there, the target cannot be learned (see
+        `target.describe_target`), a column cannot be what `featureTypes` says, or no usable feature is left.
     """
-    _refuse_unknown(table, spec)
+    _refuse_unknown(table, spec, advice)
     target = describe_target(table, spec)
     contents = [column_content(table, name) for name in table.columns]
     odd = {content.facts.name: content.oddity for content in contents if content.oddity}
-    columns = tuple(_describe(content, table, spec) for content in contents)
+    columns = tuple(_describe(content, table, spec, advice) for content in contents)
     content = content_hashes(table)
     duplicates = len(content) - len(np.unique(content))
     quality = score_quality(
@@ -112,14 +130,15 @@ def profile_data(table: Table, spec: "TrainingSpec") -> DataProfile:
         target=target,
         quality=quality,
         warnings=tuple(_warnings(table, target, columns, duplicates, odd, spec)),
+        decisions=followed(advice, {column.name: column for column in columns}),
     )
     if not profile.features:
         raise _no_features(profile)
     return profile
 
 
-def _refuse_unknown(table: Table, spec: "TrainingSpec") -> None:
-    """Refuse names of columns that the data does not have, all of one spec key at once."""
+def _refuse_unknown(table: Table, spec: "TrainingSpec", advice: FeatureRecommendations) -> None:
+    """Refuse names of columns that the data does not have, all of one key at once."""
     named: dict[str, Iterable[str]] = {
         "features": spec.features or (),
         "featureTypes": spec.feature_types,
@@ -127,6 +146,9 @@ def _refuse_unknown(table: Table, spec: "TrainingSpec") -> None:
         "groupColumn": [spec.group_column] if spec.group_column else (),
         "seriesColumn": [spec.series_column] if spec.series_column else (),
         "sensitiveColumns": spec.sensitive_columns,
+        "inputs.featureRecommendations (use)": advice.used or (),
+        "inputs.featureRecommendations (drop)": advice.dropped,
+        "inputs.featureRecommendations (transform)": advice.transformed,
     }
     for key, names in named.items():
         unknown = [name for name in names if name not in table.columns]
@@ -140,6 +162,11 @@ def _refuse_unknown(table: Table, spec: "TrainingSpec") -> None:
     for key, name in {"timeColumn": spec.time_column, "groupColumn": spec.group_column}.items():
         if name == spec.target_column:
             raise DataError(f"{key} is '{name}', which is the target.", suggestions=(f"Name another column in {key}.",))
+    if spec.target_column in (*(advice.used or ()), *advice.dropped, *advice.transformed):
+        raise DataError(
+            f"inputs.featureRecommendations speaks of '{spec.target_column}', which is the target.",
+            suggestions=(f"Take '{spec.target_column}' out of the recommendations.",),
+        )
     if spec.features and spec.target_column in spec.features:
         raise DataError(
             f"features lists the target '{spec.target_column}'; a model cannot learn from what it is to predict.",
@@ -147,9 +174,16 @@ def _refuse_unknown(table: Table, spec: "TrainingSpec") -> None:
         )
 
 
-def _describe(content: ColumnContent, table: Table, spec: "TrainingSpec") -> ColumnProfile:
+def _describe(
+    content: ColumnContent, table: Table, spec: "TrainingSpec", advice: FeatureRecommendations
+) -> ColumnProfile:
     facts = content.facts
-    role, reason = _role(facts, table, spec)
+    role, reason = _role(facts, table, spec, advice)
+    transform = advice.transformed.get(facts.name) if role == "numeric" else None
+    if transform and facts.name not in spec.feature_types:
+        reason = f"{reason}; {transform.told}"
+    else:
+        transform = None
     return ColumnProfile(
         name=facts.name,
         dtype=str(table.schema.field(facts.name).type),
@@ -161,11 +195,12 @@ def _describe(content: ColumnContent, table: Table, spec: "TrainingSpec") -> Col
         minimum=content.minimum,
         maximum=content.maximum,
         mean=content.mean,
+        transform=transform and transform.to,
     )
 
 
-def _role(facts: ColumnFacts, table: Table, spec: "TrainingSpec") -> tuple[Role, str]:
-    """The role that the spec gives the column, else the one that the column itself suggests."""
+def _role(facts: ColumnFacts, table: Table, spec: "TrainingSpec", advice: FeatureRecommendations) -> tuple[Role, str]:
+    """The role that the spec gives the column, else the advice, else the one that the column itself suggests."""
     named: dict[str | None, tuple[Role, str]] = {
         spec.series_column: ("series", "named as seriesColumn"),
         spec.group_column: ("group", "named as groupColumn"),
@@ -179,15 +214,19 @@ def _role(facts: ColumnFacts, table: Table, spec: "TrainingSpec") -> tuple[Role,
         return asked, "so typed in featureTypes"
     if spec.features is not None and facts.name not in spec.features:
         return "drop", "not listed in features"
+    against = advice.against(facts.name)
+    if against and spec.features is None and asked is None:
+        return "drop", against
     role, reason = infer_role(facts)
     if role == "constant":
         return role, reason
     if asked:
         _refuse_type(facts, table, asked)
         return asked, "so typed in featureTypes"
-    if role == "id" and spec.features is not None:
+    if role == "id" and (spec.features is not None or facts.name in (advice.used or ())):
         # Who lists an id as a feature means it.
-        return "numeric" if facts.kind == "number" else "categorical", "listed in features"
+        listed = "features" if spec.features is not None else "the recommended columns"
+        return "numeric" if facts.kind == "number" else "categorical", f"listed in {listed}"
     return role, reason
 
 

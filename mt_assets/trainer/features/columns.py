@@ -7,7 +7,7 @@ so that a fitted model can be stored without pickle.
 from __future__ import annotations
 
 import warnings
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,9 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
 from mt_assets.trainer.data.frames import as_datetime
+
+if TYPE_CHECKING:
+    from mt_assets.trainer.data.recommendations import Transformation
 
 MAX_LEVELS: Final = 100
 """Levels of a category that trees see; rarer ones are one level together. AutoGluon caps XGBoost's at 100 as well
@@ -88,12 +91,25 @@ def as_number(column: pd.Series) -> np.ndarray:
 
 
 class NumberBlock(BaseEstimator):
-    """Numbers and booleans as they are."""
+    """Numbers and booleans as they are, or transformed as an exploration step recommends.
 
-    def __init__(self, columns: list[str]) -> None:
+    Parameters
+    ----------
+    columns : list of str
+    transforms : dict of str to transformation, optional
+        See `recommendations.Transformation`; those of other columns are passed over.
+    """
+
+    def __init__(self, columns: list[str], transforms: dict[str, Transformation] | None = None) -> None:
         self.columns = columns
+        self.transforms = transforms
 
     def fit(self, frame: pd.DataFrame) -> Self:
+        self.percentiles_ = {
+            column: _percentiles(as_number(frame[column]))
+            for column in self.columns
+            if column in (self.transforms or {})
+        }
         self.names_ = list(self.columns)
         self.sources_ = list(self.columns)
         return self
@@ -101,7 +117,28 @@ class NumberBlock(BaseEstimator):
     def transform(self, frame: pd.DataFrame) -> np.ndarray:
         if not self.columns:
             return np.empty((len(frame), 0))
-        return np.column_stack([as_number(frame[column]) for column in self.columns])
+        return np.column_stack([self._numbers(frame[column], column) for column in self.columns])
+
+    def _numbers(self, values: pd.Series, column: str) -> np.ndarray:
+        numbers = as_number(values)
+        match (self.transforms or {}).get(column):
+            case "log":
+                return np.sign(numbers) * np.log1p(np.abs(numbers))
+            case "sqrt":
+                return np.sign(numbers) * np.sqrt(np.abs(numbers))
+            case "square":
+                return np.minimum(numbers**2, LARGEST)
+            case "clip":
+                return np.clip(numbers, self.percentiles_[column][1], self.percentiles_[column][99])
+            case "rank":
+                return np.interp(numbers, self.percentiles_[column], np.linspace(0, 1, 101))
+        return numbers
+
+
+def _percentiles(numbers: np.ndarray) -> np.ndarray:
+    """The 0th to the 100th percentile of those that are there; zeros where none is."""
+    known = numbers[~np.isnan(numbers)]
+    return np.percentile(known, np.arange(101)) if len(known) else np.zeros(101)
 
 
 class DatetimeBlock(BaseEstimator):

@@ -30,6 +30,7 @@ from mt_assets.trainer.features.columns import (
 if TYPE_CHECKING:
     from mt_assets.trainer.algorithms.algorithm import Encoding
     from mt_assets.trainer.data.profile import DataProfile
+    from mt_assets.trainer.data.recommendations import Transformation
     from mt_assets.trainer.data.splits import Splits
     from mt_assets.trainer.data.table import Table
     from mt_assets.trainer.model import TrainedModel
@@ -53,6 +54,8 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         for linear models. What is missing is NaN in all but the last.
     seed : int
         For the directions that text is projected on.
+    transforms : dict of str to transformation, optional
+        Of numeric columns, see `recommendations.Transformation`; applied before everything else.
 
     Attributes
     ----------
@@ -65,10 +68,17 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
     feature_names_in_ : numpy.ndarray
     """
 
-    def __init__(self, columns: dict[str, str], encoding: Encoding = "native", seed: int = 0) -> None:
+    def __init__(
+        self,
+        columns: dict[str, str],
+        encoding: Encoding = "native",
+        seed: int = 0,
+        transforms: dict[str, Transformation] | None = None,
+    ) -> None:
         self.columns = columns
         self.encoding = encoding
         self.seed = seed
+        self.transforms = transforms
 
     def fit(self, X: pd.DataFrame, y: Any = None) -> Self:
         """Learn levels, medians, scales and text directions from canonical rows.
@@ -99,7 +109,7 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         of = {kind: [name for name, each in kinds.items() if each == kind] for kind in set(kinds.values())}
         text = TextBlock(of.get("text", []), self.seed)
         self.numbers_: list[NumberBlock | DatetimeBlock | TextBlock] = [
-            NumberBlock(of.get("number", [])).fit(frame),
+            NumberBlock(of.get("number", []), self.transforms).fit(frame),
             DatetimeBlock(of.get("datetime", [])).fit(frame),
             text,
         ]
@@ -250,7 +260,9 @@ def fit_preprocessor(plan: TrainingPlan, table: Table, splits: Splits, profile: 
 
     features: Mapping[str, str] = profile.features
     target = profile.target
-    preprocessor = TablePreprocessor(dict(features), algorithm(plan.recommended).encoding, plan.seed)
+    preprocessor = TablePreprocessor(
+        dict(features), algorithm(plan.recommended).encoding, plan.seed, profile.transforms
+    )
     frame = table.take(splits.train).frame([*features, target.column])
     return FittedPreprocessor(preprocessor.fit(frame, encode_target(frame[target.column], target)))
 

@@ -111,7 +111,8 @@ def make_plan(spec: TrainingSpec, table: Table, profile: DataProfile, splits: Sp
     SpecError
         A metric, a gate or an algorithm of the spec does not suit the task that the data has.
     """
-    return decide(gather_facts(spec, table, profile, splits), earlier=(*profile.target.decisions, *splits.decisions))
+    earlier = (*profile.target.decisions, *profile.decisions, *splits.decisions)
+    return decide(gather_facts(spec, table, profile, splits), earlier=earlier)
 
 
 def decide(facts: Facts, earlier: tuple[Decision, ...] = ()) -> TrainingPlan:
@@ -121,7 +122,7 @@ def decide(facts: Facts, earlier: tuple[Decision, ...] = ()) -> TrainingPlan:
     ----------
     facts : Facts
     earlier : tuple of Decision
-        What was decided about target and folds; comes first in the plan's record.
+        What was decided about target, columns and folds; comes first in the plan's record.
     """
     _refuse_impossible(facts)
     decisions = {table.decision: table.decide(facts) for table in TABLES}

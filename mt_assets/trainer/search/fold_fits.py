@@ -169,6 +169,7 @@ class FoldFits:
             "code": code_digest(),
             "target": [profile.target.column, [str(label) for label in profile.target.classes]],
             "columns": list(preprocessor.columns.items()),
+            "transforms": preprocessor.transforms,
             "encoder_seed": preprocessor.seed,
             "setting": [getattr(self.setting, name) for name in FitSetting.__dataclass_fields__],
             "patience": plan.early_stopping_rounds,
