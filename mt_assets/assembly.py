@@ -41,6 +41,7 @@ def build_definitions(
     """
     names = [spec.name for spec in specs]
     given = dict(resources or {})
+    jobs = [job for spec in specs for job in build_jobs(spec)]
     model_runs = given.pop("model_runs", None) or ModelRuns(models=names)
     with warnings.catch_warnings():
         # Observable source assets are beta in Dagster 1.13; what we use of them has not changed since 1.4.
@@ -48,9 +49,9 @@ def build_definitions(
         return dg.Definitions(
             assets=[asset for spec in specs for asset in build_assets(spec)]
             + [build_refused_spec(path, error) for path, error in (refused or {}).items()],
-            jobs=[job for spec in specs for job in build_jobs(spec)],
+            jobs=jobs,
             schedules=[schedule for spec in specs for schedule in build_schedules(spec)],
-            sensors=build_sensors(specs),
+            sensors=build_sensors(specs, jobs),
             resources={
                 "model_runs": model_runs,
                 "store": store_io_manager,

@@ -18,7 +18,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-out = Console(highlight=False, soft_wrap=True)
+WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160
+"""Of tables that go to a file or a pipe, which has no width of its own; there words are not to be broken for 80."""
+
+out = Console(highlight=False, soft_wrap=True, width=WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="Training spec, JSON or YAML.", show_default=False)]
@@ -106,6 +109,66 @@ def sync(spec: SpecPath) -> None:
     if training_spec.options.verbosity > 0:
         news = f"The tracker was told of version {', '.join(map(str, told))}." if told else "Nothing was left to tell."
         out.print(news)
+
+
+ModelName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the model.", show_default=False)]
+
+
+@app.command()
+def predict(
+    name: ModelName,
+    data: Annotated[str, typer.Argument(metavar="DATA", help="File, glob, folder or address.", show_default=False)],
+    output: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE", help="Where the scored table goes: .csv, .parquet, .feather or .jsonl.", callback=_writable
+        ),
+    ],
+    version: Annotated[int | None, typer.Option(metavar="N", help="By default the champion.")] = None,
+) -> None:
+    """Score new rows: the data as it is, with predictions (and probabilities of classes) beside it."""
+    from mt_assets.scoring import predict as score
+
+    scored = score(name, data, output, version=version)
+    added = ", ".join(scored.added)
+    out.print(f"{scored.rows:,} rows scored by {scored.model} {scored.version}: {output} ({added})", markup=False)
+
+
+@app.command()
+def models(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="List all versions of this model.", show_default=False)
+    ] = None,
+) -> None:
+    """List the models with their champions, or the versions of one model."""
+    from mt_assets.console import show_versions
+    from mt_assets.model_versions import list_versions
+
+    show_versions(out, list_versions(name))
+
+
+@app.command()
+def promote(
+    name: ModelName,
+    version: Annotated[int, typer.Argument(metavar="VERSION", show_default=False)],
+    despite_gates: Annotated[
+        bool, typer.Option("--despite-gates", help="Also where the version missed a quality gate.")
+    ] = False,
+) -> None:
+    """Make a version the champion by hand, here and in the registry."""
+    from mt_assets.console import show_change
+    from mt_assets.model_versions import promote as make_champion
+
+    show_change(out, make_champion(name, version, despite_gates=despite_gates))
+
+
+@app.command()
+def rollback(name: ModelName) -> None:
+    """Put the previous champion back; doing it again undoes it."""
+    from mt_assets.console import show_change
+    from mt_assets.model_versions import rollback as put_back
+
+    show_change(out, put_back(name))
 
 
 def main() -> None:

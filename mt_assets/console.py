@@ -1,7 +1,7 @@
 """What the command line shows: live progress on a terminal, plain lines elsewhere, and the result."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table as Grid
 
-from mt_assets.resources.narrator import Narrator, narrator, progress_line, score_and_time
+from mt_assets.resources.narrator import EVERY_TRIAL, Narrator, narrator, progress_line, score_and_time
 from mt_assets.spec import TrainingSpec
 from mt_assets.trainer.planning.plan import TrainingPlan
 
 if TYPE_CHECKING:
+    from mt_assets.model_versions import Change, VersionRow
     from mt_assets.trainer.search.result import SearchProgress
     from mt_assets.training_run import Outcome
 
@@ -56,10 +57,15 @@ class ConsoleNarrator(Narrator):
     def waiting(self, log: dg.DagsterLogManager | None, message: str) -> None:
         self._console.print(message, markup=False)
 
-    def progress(self, log: dg.DagsterLogManager, state: "SearchProgress") -> None:
+    def decided(self, plan: TrainingPlan, verbosity: int) -> None:
+        if verbosity >= EVERY_TRIAL:
+            for row in plan.table():
+                self._console.print(f"  {row['decision']}: {row['value']}. {row['reason']}", markup=False)
+
+    def progress(self, log: dg.DagsterLogManager, state: "SearchProgress", verbosity: int) -> None:
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=state.done, total=state.total, note=score_and_time(state))
-        elif self.is_news(state):
+        if (self._bar is None or verbosity >= EVERY_TRIAL) and self.is_due(state, verbosity):
             self._console.print(f"  {progress_line(state)}", markup=False)
 
 
@@ -132,6 +138,28 @@ def show_result(out: Console, err: Console, spec: TrainingSpec, outcome: "Outcom
     if result.experiment.run_id:
         out.print(f"MLflow run  {result.experiment.run_id} at {result.experiment.tracking_uri}", markup=False)
     out.print("To look around: make dev (Dagster UI, MLflow, study dashboard)", markup=False)
+
+
+def show_versions(console: Console, versions: Sequence["VersionRow"]) -> None:
+    """Show versions of models, one row each."""
+    if not versions:
+        console.print("Nothing has been trained here yet. Train a model with `mt-assets train SPEC`.")
+        return
+    grid = _grid("Model", "Version", "", "Algorithm", "Test score", "Trained (UTC)", "Verdict of its training")
+    for row in versions:
+        score = f"{row.metric} {_number(row.score)}"
+        grid.add_row(row.model, str(row.number), row.role, row.algorithm, score, row.trained[:16], row.verdict)
+    console.print(grid)
+
+
+def show_change(console: Console, change: "Change") -> None:
+    """Show that another version serves now, and what was before."""
+    if change.champion == change.before:
+        console.print(f"Version {change.champion} is the champion of {change.model} already.", markup=False)
+    else:
+        before = f"; before it was version {change.before}" if change.before else ""
+        console.print(f"Version {change.champion} is now the champion of {change.model}{before}.", markup=False)
+    console.print(change.registry, markup=False)
 
 
 def _grid(*columns: str) -> Grid:

@@ -4,22 +4,10 @@
 project of your own call `mt_assets.assembly.build_definitions`, or use `mt_assets.component`.
 """
 
-import os
-from pathlib import Path
-
 import dagster as dg
 
 from mt_assets.assembly import build_definitions
-from mt_assets.spec_folder import find_specs, read_specs
-
-EXAMPLES = Path(__file__).parent / "examples"
-
-
-def specs_place() -> Path:
-    """Return the file or folder that this code location takes its specs from."""
-    if given := os.environ.get("MT_ASSETS_SPECS"):
-        return Path(given).expanduser()
-    return Path("specs") if Path("specs").is_dir() else EXAMPLES
+from mt_assets.spec_folder import find_specs, read_specs, specs_place
 
 
 def _definitions_of_this_location() -> dg.Definitions:

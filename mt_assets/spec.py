@@ -251,7 +251,7 @@ class Retraining(Section):
     cooldown: Number = 0.0
     """Seconds to wait after a training before the next."""
     improve_rounds: Whole = 0
-    """Further rounds of search that a model which missed its gates is given."""
+    """Further rounds of search, each as long as the first, that a model which missed its gates is given."""
 
 
 def _enough_time(value: float) -> float:
@@ -279,7 +279,8 @@ class Options(Section):
     early_stopping_rounds: Count | None = None
     """Boosting rounds without improvement on the validation rows after which to stop; by default a rule decides."""
     verbosity: Annotated[Whole, Field(le=3)] = 1
-    """How much is told during the run, from 0 (nothing) to 3."""
+    """How much is told during the run. 0: only what went wrong; 1: how it stands, and the result; 2: also each decision
+    and each trial; 3: also Dagster's own log."""
     ensemble: Literal["auto", "none", "greedy"] = "auto"
     """Whether the best candidates are combined when that is better out of fold."""
     time_budget: TimeBudget | None = None

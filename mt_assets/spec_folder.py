@@ -1,6 +1,7 @@
 """Finding and reading all specs of a place."""
 
 import logging
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,7 +11,16 @@ from mt_assets.trainer.errors import SpecError
 
 SUFFIXES = (".json", ".yaml", ".yml")
 
+EXAMPLES = Path(__file__).parent / "examples"
+
 log = logging.getLogger(__name__)
+
+
+def specs_place() -> Path:
+    """Return the file or folder that specs are taken from where none is named."""
+    if given := os.environ.get("MT_ASSETS_SPECS"):
+        return Path(given).expanduser()
+    return Path("specs") if Path("specs").is_dir() else EXAMPLES
 
 
 def find_specs(place: Path) -> list[Path]:

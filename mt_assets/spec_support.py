@@ -37,7 +37,6 @@ LIMITS: dict[str, tuple[Callable[[Any], bool] | tuple[Any, ...], str]] = {
     "retraining.minNewRows": ((1,), "1"),
     "retraining.driftThreshold": ((None,), LEAVE_OUT),
     "retraining.cooldown": ((0,), "0"),
-    "retraining.improveRounds": ((0,), "0"),
     "sensitiveColumns": (((),), LEAVE_OUT),
     "options.ensemble": (("auto", "none"), "`auto`, `none`"),
     "options.memoryLimit": ((None,), LEAVE_OUT),
@@ -72,7 +71,7 @@ def unsupported(spec: TrainingSpec) -> list[Problem]:
 
 def contradictions(spec: TrainingSpec) -> list[Problem]:
     """Everything in which two keys of the spec cannot both be meant."""
-    return [*_columns(spec), *_task(spec), *_validation(spec), *_metric(spec)]
+    return [*_columns(spec), *_task(spec), *_validation(spec), *_rounds(spec), *_metric(spec)]
 
 
 def _columns(spec: TrainingSpec) -> Iterator[Problem]:
@@ -141,6 +140,17 @@ def _validation(spec: TrainingSpec) -> Iterator[Problem]:
     if "stratified" in strategy.type and spec.model_type == "regression":
         other = strategy.type.replace("stratified_", "")
         text = f"is `{strategy.type}`, which needs classes, but `modelType` is regression; use `{other}`"
+        yield Problem(where, text)
+
+
+def _rounds(spec: TrainingSpec) -> Iterator[Problem]:
+    if not spec.retraining.improve_rounds:
+        return
+    where = ("retraining", "improveRounds")
+    if not spec.hyperparameter_search.enabled:
+        yield Problem(where, f"asks for further search, but `hyperparameterSearch.enabled` is false; {LEAVE_OUT}")
+    if spec.options.time_budget is not None:
+        text = "asks for further search after the run, but `options.timeBudget` limits all of it; keep one of the two"
         yield Problem(where, text)
 
 

@@ -5,7 +5,7 @@ import os
 import shutil
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
@@ -15,7 +15,9 @@ import dagster as dg
 from filelock import FileLock
 
 from mt_assets.assembly import build_definitions
-from mt_assets.automation.jobs import training_job_name
+from mt_assets.automation.jobs import searched, training_job_name
+from mt_assets.resources.model_runs import ATTENDED_TAG, ROUND_TAG
+from mt_assets.resources.narrator import narrator
 from mt_assets.resources.recording import record_failure, record_pending
 from mt_assets.resources.tracking import MlflowTracking
 from mt_assets.result import ErrorReport, TrainingResult
@@ -25,6 +27,9 @@ from mt_assets.trainer.recovery.failures import UNEXPLAINED, exit_code, interrup
 from mt_assets.trainer.reporting.result import failed_result
 from mt_assets.trainer.store.home import home_folder
 from mt_assets.trainer.store.model_store import AssetVersion, ModelStore, RunStore
+
+MISSED_GATE = 3
+"""Exit code of a training whose model missed a quality gate."""
 
 LATE_ASSETS = ("experiment_run", "registered_model", "training_result")
 """What is made again when the tracker is told later; none of it trains."""
@@ -74,8 +79,20 @@ def _packaged_settings() -> Path:
 
 
 def train(spec: TrainingSpec) -> Outcome:
-    """Train on the persistent instance, exactly as the Dagster UI would."""
-    return _execute(spec, selection=None)
+    """Train on the persistent instance, exactly as the Dagster UI would.
+
+    A model that misses a quality gate is searched for further, as often as `retraining.improveRounds` says.
+    """
+    outcome = _execute(spec, selection=None, tags={ATTENDED_TAG: "true"})
+    for number in range(1, spec.retraining.improve_rounds + 1):
+        if outcome.exit_code != MISSED_GATE:
+            break
+        if teller := narrator.get():
+            teller.waiting(
+                None, f"A quality gate was missed: search goes on, round {number} of {spec.retraining.improve_rounds}."
+            )
+        outcome = _execute(spec, selection=searched(spec), tags={ATTENDED_TAG: "true", ROUND_TAG: str(number)})
+    return outcome
 
 
 def tell_tracker(spec: TrainingSpec) -> list[int]:
@@ -96,10 +113,11 @@ def tell_tracker(spec: TrainingSpec) -> list[int]:
     if made is None:
         raise StoreError(f"{spec.name} has not been trained yet, so there is nothing to tell the tracker.")
     told = record_pending(spec, store, tracking)
-    if left := store.pending():
+    left = [f"version {each.number}" for each in store.pending()] + ["the champion"] * store.champion_untold
+    if left:
         address = tracking.tracker(spec.experiment_tracking.tracking_uri).shown
         raise TrainingError(
-            f"The tracker at {address} could not be told of version {', '.join(str(each.number) for each in left)}.",
+            f"The tracker at {address} could not be told of {', '.join(left)}.",
             suggestions=("Start the tracker, or mend its address in spec or environment, and run this again.",),
         )
     if _says_pending(store) and _is_whole(store, made):
@@ -126,7 +144,9 @@ def _is_whole(store: ModelStore, result: AssetVersion) -> bool:
     return True
 
 
-def _execute(spec: TrainingSpec, selection: list[dg.AssetKey] | None) -> Outcome:
+def _execute(
+    spec: TrainingSpec, selection: Sequence[dg.AssetKey] | None, tags: Mapping[str, str] | None = None
+) -> Outcome:
     ensure_instance()
     run_id = str(uuid.uuid4())
     store = ModelStore(home_folder(), spec.name)
@@ -136,6 +156,7 @@ def _execute(spec: TrainingSpec, selection: list[dg.AssetKey] | None) -> Outcome
             instance=instance,
             run_id=run_id,
             asset_selection=selection,
+            tags=dict(tags or {}),
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": _log_level(spec)}}}},
         )
@@ -148,7 +169,7 @@ def _execute(spec: TrainingSpec, selection: list[dg.AssetKey] | None) -> Outcome
         return Outcome(result, exit_code(result.error) if result.error else 1, run_id)
     finished = store.get(made.address)
     assert isinstance(finished, TrainingResult)
-    return Outcome(finished, 0 if done.success else 3, run_id)
+    return Outcome(finished, 0 if done.success else MISSED_GATE, run_id)
 
 
 def _outside_failure(done: dg.ExecuteInProcessResult) -> ErrorReport:
@@ -168,7 +189,7 @@ def _outside_failure(done: dg.ExecuteInProcessResult) -> ErrorReport:
 
 
 def _log_level(spec: TrainingSpec) -> str:
-    return ("CRITICAL", "CRITICAL", "INFO", "DEBUG")[spec.options.verbosity]
+    return "DEBUG" if spec.options.verbosity == 3 else "CRITICAL"
 
 
 @contextmanager

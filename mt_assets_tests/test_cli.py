@@ -41,12 +41,39 @@ def test_lines_for_a_log_file_and_a_result(
     lines = answer.out.splitlines()
     assert lines[0] == "Reading the data ..."
     assert "Writing the result ..." in lines
-    assert any(re.fullmatch(r"  trial 2/2 \(logistic_regression\): best roc_auc 0\.\d+, .+", line) for line in lines)
+    trial = r"  trial 2/2 \(logistic_regression 0\.\d+\): best roc_auc 0\.\d+, .+"
+    assert any(re.fullmatch(trial, line) for line in lines)
     assert re.search(r"^logistic_regression +0\.\d+ ± 0\.\d+ +2 ", answer.out, re.MULTILINE)
     assert re.search(r"^roc_auc +0\.\d+ +0\.5000", answer.out, re.MULTILINE)
     result = json.loads((tmp_path / "result.json").read_text())
     assert f"Model       {result['modelPath']}" in lines
     assert "so it becomes the champion" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("verbosity", "told", "kept_back"),
+    [
+        (0, [], ["Reading", "trial", "roc_auc", "dagster"]),
+        (1, ["Reading the data ...", "becomes the champion"], ["  sampler: tpe.", "RUN_SUCCESS"]),
+        (2, ["Reading the data ...", "  sampler: tpe.", *(f"trial {at}/4" for at in (1, 2, 3, 4))], ["RUN_SUCCESS"]),
+        (3, ["  sampler: tpe.", "trial 3/4", "RUN_SUCCESS"], []),
+    ],
+)
+def test_as_much_is_told_as_the_verbosity_asks_for(
+    verbosity: int, told: list[str], kept_back: list[str], tmp_path: Path, write_spec: Any, program: Any, customers: Any
+) -> None:
+    spec = write_spec(
+        tmp_path / "churn",
+        customers(),
+        hyperparameterSearch={"nTrials": 4, "sampler": "tpe"},
+        options={"verbosity": verbosity},
+    )
+    home = {"MT_ASSETS_HOME": str(tmp_path / "home"), "DAGSTER_HOME": str(tmp_path / "home" / "dagster")}
+    ended = program("mt-assets", "train", spec, **home)
+    everything = ended.stdout + ended.stderr
+    assert ended.returncode == 0
+    assert [text for text in told if text not in everything] == []
+    assert [text for text in kept_back if text in everything] == []
 
 
 def test_a_missed_gate_is_exit_code_3_with_everything_kept_and_nothing_promoted(

@@ -191,7 +191,7 @@ def test_a_place_without_specs_is_named(tmp_path: Path) -> None:
 def test_the_specs_of_the_working_directory_come_before_the_examples(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mt_assets.definitions import EXAMPLES, specs_place
+    from mt_assets.spec_folder import EXAMPLES, specs_place
 
     monkeypatch.chdir(tmp_path)
     assert specs_place() == EXAMPLES

@@ -319,6 +319,12 @@ def test_the_files_exist(trained: Trained) -> None:
     names = [Path(path).name for path in result["artifacts"]]
     assert all(Path(path).is_file() for path in result["artifacts"])
     assert {"model.joblib", "feature_importance.json", "training_history.json"} <= set(names)
+    assert len(names) == len(set(names))
+    history = json.loads(Path(result["artifacts"][names.index("training_history.json")]).read_text())
+    assert [trial["number"] for trial in history["trials"]] == list(range(result["metadata"]["nTrials"]))
+    curve = history["learning_curve"]
+    assert len(curve["rows"]) == len(curve["scores"]) == 3
+    assert curve["rows"] == sorted(curve["rows"])
     assert ("confusion_matrix.png" in names) == (trained.kind != "regression")
     assert not any(name.startswith("small_") for name in names)
     assert result["modelPath"] in result["artifacts"]

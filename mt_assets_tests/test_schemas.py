@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from mt_assets.definitions import EXAMPLES
 from mt_assets.result import result_json_schema
 from mt_assets.spec import spec_json_schema
-from mt_assets.spec_folder import find_specs, read_specs
+from mt_assets.spec_folder import EXAMPLES, find_specs, read_specs
 from mt_assets.trainer.data.recommendations import recommendations_json_schema
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -31,6 +31,7 @@ def build_planning_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
     )
     def training_plan(run: PhaseRun, raw_data: Table, data_profile: DataProfile, folds: Splits) -> Made:
         plan = trainer.make_plan(spec, raw_data, data_profile, folds)
+        run.runs.narrator.decided(plan, spec.options.verbosity)
         return Made(
             plan,
             metadata={

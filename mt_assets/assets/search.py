@@ -10,6 +10,7 @@ import dagster as dg
 from mt_assets import trainer
 from mt_assets.assets import metadata as show
 from mt_assets.assets.phase import AssetFace, Made, PhaseRun, phase
+from mt_assets.resources.model_runs import further_rounds
 from mt_assets.resources.study_storage import study_storage_url
 from mt_assets.spec import TrainingSpec
 
@@ -42,8 +43,9 @@ def build_search_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
         training_plan: TrainingPlan,
         preprocessor: FittedPreprocessor,
     ) -> Made:
+        rounds = further_rounds(run.context.run.tags)
         study = trainer.run_search(
-            training_plan,
+            training_plan.extended(rounds),
             raw_data,
             data_profile,
             folds,
@@ -51,7 +53,7 @@ def build_search_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
             folder=run.store.store.folder,
             storage_url=study_storage_url(),
             deadline=trainer.search_deadline(spec, started=run.runs.started),
-            progress=lambda state: run.runs.narrator.progress(run.log, state),
+            progress=lambda state: run.runs.narrator.progress(run.log, state, spec.options.verbosity),
         )
         return Made(
             study,
@@ -59,6 +61,7 @@ def build_search_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
                 **show.numbers({"best_score": study.best.score, "trials": len(study.trials)}),
                 "metric": study.metric,
                 "stopped_by": study.stopped_by,
+                "further_rounds": rounds,
                 "resumed_trials": study.resumed_trials,
                 "best_of_each_algorithm": show.table(trainer.leaderboard(study)),
                 **show.plots(trainer.study_plots(study)),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mt_assets.trainer.data.table import Table
     from mt_assets.trainer.features.preprocessor import FittedPreprocessor
     from mt_assets.trainer.planning.plan import TrainingPlan
-    from mt_assets.trainer.search.result import BestParams
+    from mt_assets.trainer.search.result import BestParams, StudyResult
 
 
 def build_training_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
@@ -40,6 +40,7 @@ def build_training_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
         folds: Splits,
         training_plan: TrainingPlan,
         preprocessor: FittedPreprocessor,
+        optuna_study: StudyResult,
         best_params: BestParams,
     ) -> Made:
         trained = trainer.train_final(
@@ -48,6 +49,7 @@ def build_training_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
         curve = trainer.learning_curve(
             training_plan, best_params, raw_data, data_profile, folds, preprocessor.transformer
         )
+        trained.history = trainer.training_history(optuna_study, curve)
         return Made(
             trained,
             metadata={

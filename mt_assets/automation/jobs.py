@@ -19,6 +19,18 @@ def retraining_job_name(spec_name: str) -> str:
     return f"{spec_name}_retraining"
 
 
+SEARCHED = (
+    "optuna_study", "best_params", "trained_model", "test_metrics", "feature_importance", "promotion_decision",
+    "experiment_run", "registered_model", "training_result",
+)  # fmt: skip
+"""The search and everything after it: what is made again when a search goes on."""
+
+
+def searched(spec: TrainingSpec) -> list[dg.AssetKey]:
+    """Keys of the search and of everything after it."""
+    return [dg.AssetKey([spec.name, asset]) for asset in SEARCHED]
+
+
 def build_jobs(spec: TrainingSpec) -> "list[UnresolvedAssetJobDefinition]":
     """Build `<name>_training` (every asset) and `<name>_retraining` (what is downstream of `raw_data`)."""
     everything = dg.AssetSelection.groups(spec.name)

@@ -2,14 +2,27 @@
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from mt_assets.resources.model_runs import MODEL_TAG, ModelRuns, report_killed_runs
+from mt_assets.automation.jobs import searched, training_job_name
+from mt_assets.resources.model_runs import (
+    ATTENDED_TAG,
+    MODEL_TAG,
+    ROUND_TAG,
+    ModelRuns,
+    further_rounds,
+    report_killed_runs,
+)
 from mt_assets.resources.recording import record_failure, record_pending
 from mt_assets.resources.tracking import MlflowTracking
 from mt_assets.spec import TrainingSpec
 from mt_assets.trainer.store import lock
+from mt_assets.trainer.store.model_store import ModelStore
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 TICK_S = 60
 """Seconds between two rounds of housekeeping."""
@@ -18,9 +31,15 @@ GRACE_S = 120.0
 """Seconds within which a run that has started takes its locks; one that has not by then was killed before it could."""
 
 
-def build_sensors(specs: Sequence[TrainingSpec]) -> list[dg.SensorDefinition]:
+def build_sensors(
+    specs: Sequence[TrainingSpec], jobs: "Sequence[UnresolvedAssetJobDefinition]"
+) -> list[dg.SensorDefinition]:
     """Build the sensors of a code location; they run from the start."""
-    return [_failures(specs), _housekeeping(specs)] if specs else []
+    improvable = [spec for spec in specs if spec.retraining.improve_rounds]
+    return [
+        *([_failures(specs), _housekeeping(specs)] if specs else []),
+        *([_further_rounds(improvable, jobs)] if improvable else []),
+    ]
 
 
 def _failures(specs: Sequence[TrainingSpec]) -> dg.SensorDefinition:
@@ -66,6 +85,42 @@ def _housekeeping(specs: Sequence[TrainingSpec]) -> dg.SensorDefinition:
         return dg.SkipReason("; ".join(done) if done else "Nothing to put right.")
 
     return housekeeping
+
+
+def _further_rounds(
+    specs: Sequence[TrainingSpec], jobs: "Sequence[UnresolvedAssetJobDefinition]"
+) -> dg.SensorDefinition:
+    @dg.sensor(
+        name="mt_assets_further_rounds",
+        jobs=list(jobs),
+        minimum_interval_seconds=TICK_S,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Lets the search of a model that missed a quality gate go on, where retraining.improveRounds asks.",
+    )
+    def further_rounds_sensor(
+        context: dg.SensorEvaluationContext, model_runs: ModelRuns
+    ) -> list[dg.RunRequest] | dg.SkipReason:
+        asked = [_further_round(context.instance, model_runs.store(spec.name), spec) for spec in specs]
+        return [each for each in asked if each] or dg.SkipReason("No model is due a further round of search.")
+
+    return further_rounds_sensor
+
+
+def _further_round(instance: dg.DagsterInstance, store: ModelStore, spec: TrainingSpec) -> dg.RunRequest | None:
+    """The next round for the newest version, where it missed a gate and has rounds left."""
+    version = next(reversed(store.versions()), None)
+    run = instance.get_run_by_id(version.run_id) if version and version.verdict == "rejected_gates" else None
+    if run is None or not run.is_finished or ATTENDED_TAG in run.tags:
+        return None
+    number = further_rounds(run.tags) + 1
+    if number > spec.retraining.improve_rounds:
+        return None
+    return dg.RunRequest(
+        run_key=f"{spec.name}/{run.run_id}",
+        job_name=training_job_name(spec.name),
+        asset_selection=searched(spec),
+        tags={MODEL_TAG: spec.name, ROUND_TAG: str(number)},
+    )
 
 
 def _report_never_begun(context: dg.SensorEvaluationContext, model_runs: ModelRuns) -> list[str]:

@@ -38,6 +38,21 @@ def register_version(
     registered = client.get_registered_model(name)
     _move_challenger(client, registered, version)
     reason = _move_champion(client, registered, version, bundle)
+    return _answer(client, tracker, name, number, reason)
+
+
+def crown_version(client: "MlflowClient", tracker: Tracker, name: str, training_id: str) -> RegisteredVersion:
+    """Put the alias `champion` on the version of a training, because a person said so."""
+    version = find_version(client, name, training_id) if _exists(client, name) else None
+    if version is None:
+        reason = f"The version was never registered as {name}, so the registry's alias stays where it is."
+        return RegisteredVersion(status="disabled", name=name, reason=reason)
+    _crown(client, name, version)
+    return _answer(client, tracker, name, str(version.version), "")
+
+
+def _answer(client: "MlflowClient", tracker: Tracker, name: str, number: str, reason: str) -> RegisteredVersion:
+    """How the registry has a version now."""
     registered = client.get_registered_model(name)
     champion = _aliased(client, registered, CHAMPION)
     return RegisteredVersion(
@@ -127,11 +142,17 @@ def _move_champion(
             return f"A person took the alias `{CHAMPION}` from this version."
         if present is not None and not _is_ours_to_move(registered, present, bundle):
             return f"A person put the alias `{CHAMPION}` on version {present.version}, where it stays."
-        client.set_registered_model_alias(registered.name, CHAMPION, version.version)
-    if CROWNED not in version.tags:
-        client.set_registered_model_tag(registered.name, LAST_CROWNED, str(version.version))
-        client.set_model_version_tag(registered.name, version.version, CROWNED, "true")
+        _crown(client, registered.name, version)
+    elif CROWNED not in version.tags:
+        _crown(client, registered.name, version)
     return ""
+
+
+def _crown(client: "MlflowClient", name: str, version: "ModelVersion") -> None:
+    """Put the alias on a version, and note that it was us who did."""
+    client.set_registered_model_alias(name, CHAMPION, version.version)
+    client.set_registered_model_tag(name, LAST_CROWNED, str(version.version))
+    client.set_model_version_tag(name, version.version, CROWNED, "true")
 
 
 def _is_ours_to_move(registered: "RegisteredModel", present: "ModelVersion", bundle: TrainingBundle) -> bool:

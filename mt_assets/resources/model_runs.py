@@ -1,7 +1,7 @@
 """The run at work: it holds the locks of its models and keeps to one version of everything it reads."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -86,6 +86,17 @@ class ModelRuns(dg.ConfigurableResource):
 
 MODEL_TAG = "mt_assets/model"
 """Tag of the jobs' runs: the model that they train."""
+
+ROUND_TAG = "mt_assets/further_round"
+"""Tag of a run that searches further because a quality gate was missed: which round it is, from 1."""
+
+ATTENDED_TAG = "mt_assets/attended"
+"""Tag of a run whose caller asks for further rounds by itself, so that the sensor must not."""
+
+
+def further_rounds(tags: Mapping[str, str]) -> int:
+    """How many rounds a run adds to the first search."""
+    return int(tags.get(ROUND_TAG, 0))
 
 
 def report_killed_runs(store: ModelStore, instance: dg.DagsterInstance | None) -> list[str]:

@@ -9,14 +9,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import dagster as dg
 
+    from mt_assets.trainer.planning.plan import TrainingPlan
     from mt_assets.trainer.search.result import SearchProgress
 
 EVERY_S = 30.0
 """Seconds between two lines about a search that finds nothing better; a new best score is always told."""
 
 
+EVERY_TRIAL = 2
+"""Verbosity from which each trial is told, not only what is news."""
+
+
 class Narrator:
-    """Tells what has begun, what is waited for, and how the search stands."""
+    """Tells what has begun, what is waited for, what was decided, and how the search stands."""
 
     def __init__(self) -> None:
         self._told_at = 0.0
@@ -30,13 +35,18 @@ class Narrator:
         if log:
             log.info(message)
 
-    def progress(self, log: dg.DagsterLogManager, state: SearchProgress) -> None:
+    def decided(self, plan: TrainingPlan, verbosity: int) -> None:
+        """The plan is made. Dagster shows it by itself."""
+
+    def progress(self, log: dg.DagsterLogManager, state: SearchProgress, verbosity: int) -> None:
         """A trial has ended."""
-        if self.is_news(state):
+        if self.is_due(state, verbosity):
             log.info(progress_line(state))
 
-    def is_news(self, state: SearchProgress) -> bool:
-        """Whether a line is due: a new best score, the last trial, or a while since the last line."""
+    def is_due(self, state: SearchProgress, verbosity: int) -> bool:
+        """Whether a line is due: for each trial, or for a new best score, the last trial, and every 30 seconds."""
+        if verbosity >= EVERY_TRIAL:
+            return True
         due = time.monotonic() - self._told_at >= EVERY_S or state.done == state.total
         if not due and state.best == self._best:
             return False
@@ -45,8 +55,10 @@ class Narrator:
 
 
 def progress_line(state: SearchProgress) -> str:
-    """Say in one line how a search stands."""
-    return f"trial {state.done}/{state.total} ({state.algorithm}): {score_and_time(state)}"
+    """Say in one line what a trial came to, and how its search stands."""
+    score = "" if state.score is None else f" {state.score:.5g}"
+    ended = "" if state.state == "complete" else f" {state.state}"
+    return f"trial {state.done}/{state.total} ({state.algorithm}{score}{ended}): {score_and_time(state)}"
 
 
 def score_and_time(state: SearchProgress) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from mt_assets import trainer
-from mt_assets.resources.tracking import MlflowTracking
+from mt_assets.resources.tracking import MlflowTracking, registered_name
 from mt_assets.spec import TrainingSpec
 from mt_assets.trainer.reporting.tracked import ExperimentRun, RegisteredVersion, TrainingBundle
 from mt_assets.trainer.store.model_store import ModelStore, Training
@@ -34,7 +34,58 @@ def register_training(
     """Register the model of a logged training. Where the tracker is down, the training is remembered as pending."""
     registered = tracking.register(_bundle(spec, store, training), recorded)
     store.set_pending(training, pending=registered.status == "pending")
+    _follow(store, registered)
     return registered
+
+
+def _follow(store: ModelStore, registered: RegisteredVersion) -> None:
+    """Make the version the champion on which a person has put the registry's alias.
+
+    What was trained under another home, or registered by other means, is not in the store and cannot be followed.
+    """
+    champion = store.champion()
+    if registered.champion_training_id is None or store.champion_untold or champion is None:
+        return
+    run_id = registered.champion_training_id.removeprefix(f"{store.name}/")
+    chosen = [version.number for version in store.versions() if version.run_id == run_id]
+    if chosen and champion.number not in chosen:
+        store.crown(chosen[-1], instead_of=champion.number)
+
+
+def tell_champion(store: ModelStore, tracking: MlflowTracking, spec: TrainingSpec | None) -> RegisteredVersion:
+    """Put the registry's alias `champion` on the version that a person made the champion.
+
+    Where the tracker is down that is remembered, and `record_pending` does it later.
+
+    Parameters
+    ----------
+    store : ModelStore
+    tracking : MlflowTracking
+    spec : TrainingSpec, optional
+        The model's spec, which says where it is registered; without it the last training's own word.
+    """
+    champion = store.champion()
+    version = store.version(champion.number) if champion else None
+    known = store.current("registered_model"), store.current("experiment_run")
+    if version is None or not all(known):
+        return RegisteredVersion(status="disabled", name=store.name, reason="The model is in no registry yet.")
+    registered, recorded = (store.get(each.address) for each in known if each)
+    assert isinstance(registered, RegisteredVersion)
+    assert isinstance(recorded, ExperimentRun)
+    if spec is None and registered.status == "disabled":
+        return registered
+    store.set_champion_untold(True)
+    if spec is None and "***" in (recorded.tracking_uri or ""):
+        reason = f"The password of the tracker at {recorded.tracking_uri} is not kept; `mt-assets sync SPEC` tells it."
+        return RegisteredVersion(status="pending", name=registered.name, reason=reason)
+    answer = tracking.crown(
+        store.name,
+        registered_name(spec) if spec else registered.name,
+        spec.experiment_tracking.tracking_uri if spec else recorded.tracking_uri,
+        f"{store.name}/{version.run_id}",
+    )
+    store.set_champion_untold(answer.status == "pending")
+    return answer
 
 
 def record_pending(spec: TrainingSpec, store: ModelStore, tracking: MlflowTracking) -> list[int]:
@@ -50,6 +101,8 @@ def record_pending(spec: TrainingSpec, store: ModelStore, tracking: MlflowTracki
         if register_training(spec, store, tracking, training, recorded).status == "pending":
             break
         done.append(training.number)
+    if store.champion_untold and not store.pending():
+        tell_champion(store, tracking, spec)
     return done
 
 

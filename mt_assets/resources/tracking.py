@@ -16,7 +16,7 @@ import dagster as dg
 from filelock import FileLock
 from pydantic import Field
 
-from mt_assets.resources.mlflow_registry import champion_of, register_version
+from mt_assets.resources.mlflow_registry import champion_of, crown_version, register_version
 from mt_assets.resources.mlflow_run import experiment_id, find_run, is_complete, prepare, write_failure, write_training
 from mt_assets.resources.mlflow_store import Tracker, TrackerUnavailableError, broken_off, connected
 from mt_assets.trainer.reporting.tracked import ExperimentRun, RegisteredVersion, TrainingBundle
@@ -97,6 +97,26 @@ class MlflowTracking(dg.ConfigurableResource):
         try:
             with self._turn(tracker, bundle.spec.name) as client, broken_off(tracker):
                 return register_version(client, tracker, name, bundle, run)
+        except TrackerUnavailableError as error:
+            return RegisteredVersion(status="pending", name=name, reason=str(error))
+
+    def crown(self, model: str, name: str, tracking_uri: str | None, training_id: str) -> RegisteredVersion:
+        """Put the alias `champion` on the version of a training, wherever it is now.
+
+        Parameters
+        ----------
+        model : str
+            Name of the spec.
+        name : str
+            Of the registered model, see `registered_name`.
+        tracking_uri : str, optional
+            What the spec asks for.
+        training_id : str
+        """
+        tracker = self.tracker(tracking_uri)
+        try:
+            with self._turn(tracker, model) as client, broken_off(tracker):
+                return crown_version(client, tracker, name, training_id)
         except TrackerUnavailableError as error:
             return RegisteredVersion(status="pending", name=name, reason=str(error))
 

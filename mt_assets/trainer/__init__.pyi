@@ -34,3 +34,4 @@ from .search.study import select_best as select_best
 from .training import check_loads_elsewhere as check_loads_elsewhere
 from .training import learning_curve as learning_curve
 from .training import train_final as train_final
+from .training import training_history as training_history

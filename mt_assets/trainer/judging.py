@@ -11,7 +11,7 @@ from mt_assets.trainer.evaluation.evaluate import Evaluation
 from mt_assets.trainer.model import TrainedModel
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.promotion import ChampionView, PromotionDecision, decide_promotion, evaluate_gates, rows_digest
-from mt_assets.trainer.store.model_store import RunStore
+from mt_assets.trainer.store.model_store import Champion, RunStore
 
 
 def judge(
@@ -35,39 +35,43 @@ def judge(
         If the champion's model cannot be read.
     """
     store = run.store
-    champion, fresh = _champion_view(run, profile, splits, test)
-    rows = splits.test[fresh]
-    frame = test.take(rows).frame()
-    prediction = trained.model.scores(frame)
     version = store.add_version(
         run_id=run.run_id,
         addresses={name: asset.address for name, asset in run.made().items()},
+        algorithm=trained.algorithm,
         metric=plan.metric,
         score=evaluation.test.get(plan.metric),
     )
-    decision = decide_promotion(
-        plan=plan,
-        spec=spec,
-        gates=evaluate_gates(spec.gates, evaluation),
-        y_test=encode_target(frame[profile.target.column], profile.target),
-        challenger_prediction=prediction,
-        positive=profile.target.positive,
-        challenger_version=version.number,
-        champion=champion,
-        test_digest=rows_digest(splits.identities[rows]),
-        previous=run.previous("promotion_decision"),
-    )
-    if decision.takes_over:
-        store.crown(version.number)
-    return decision
+    gates = evaluate_gates(spec.gates, evaluation)
+    missed = [gate.reason for gate in gates if not gate.passed]
+    while True:
+        present = store.champion()
+        champion, fresh = _champion_view(run, present, profile, splits, test)
+        rows = splits.test[fresh]
+        frame = test.take(rows).frame()
+        decision = decide_promotion(
+            plan=plan,
+            spec=spec,
+            gates=gates,
+            y_test=encode_target(frame[profile.target.column], profile.target),
+            challenger_prediction=trained.model.scores(frame),
+            positive=profile.target.positive,
+            challenger_version=version.number,
+            champion=champion,
+            test_digest=rows_digest(splits.identities[rows]),
+            previous=run.previous("promotion_decision"),
+        )
+        store.note_verdict(version, decision.verdict, missed)
+        # A person may have changed the champion meanwhile; then the comparison was with the wrong one.
+        if not decision.takes_over or store.crown(version.number, instead_of=present.number if present else None):
+            return decision
 
 
 def _champion_view(
-    run: RunStore, profile: DataProfile, splits: Splits, test: Table
+    run: RunStore, champion: Champion | None, profile: DataProfile, splits: Splits, test: Table
 ) -> tuple[ChampionView | None, np.ndarray]:
     """Return what the champion says of the test rows, and which of them it was never trained on."""
     store = run.store
-    champion = store.champion()
     version = store.version(champion.number) if champion else None
     if version is None or version.run_id == run.run_id:
         return None, np.ones(len(splits.test), dtype=bool)

@@ -26,6 +26,7 @@ MODEL_FILE: Final = "model.joblib"
 _ROWS_FILE: Final = "rows.npy"
 _FIXTURE_FILE: Final = "fixture.parquet"
 _EXPECTED_FILE: Final = "fixture.npy"
+HISTORY_FILE: Final = "training_history.json"
 
 TRUSTED_TYPES: Final[tuple[str, ...]] = (
     "collections.OrderedDict",
@@ -233,6 +234,8 @@ class TrainedModel:
         Up to 50 rows of its features.
     expected : numpy.ndarray
         Its scores for them (`TabularModel.scores`).
+    history : bytes
+        Content of `training_history.json`: how it came about; may be empty.
     """
 
     def __init__(
@@ -244,7 +247,9 @@ class TrainedModel:
         *,
         model: TabularModel | None = None,
         folder: Path | None = None,
+        history: bytes = b"",
     ) -> None:
+        self.history = history
         self.facts = facts
         self.rows = rows
         self.fixture = fixture
@@ -316,6 +321,12 @@ class TrainedModel:
         """Of the model file, in megabytes (10^6 bytes)."""
         return (len(self._made) if self._folder is None else (self._folder / MODEL_FILE).stat().st_size) / 1e6
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The stored files that a person may want to open."""
+        history = self.path / HISTORY_FILE
+        return (self.path / MODEL_FILE, *((history,) if history.exists() else ()))
+
     def save(self, folder: Path) -> None:
         content = self._content
         (folder / MODEL_FILE).write_bytes(content)
@@ -323,6 +334,8 @@ class TrainedModel:
         np.save(folder / _ROWS_FILE, self.rows)
         np.save(folder / _EXPECTED_FILE, self.expected)
         self.fixture.to_parquet(folder / _FIXTURE_FILE)
+        if self.history:
+            (folder / HISTORY_FILE).write_bytes(self.history)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -330,9 +343,10 @@ class TrainedModel:
             facts = ModelFacts.load(folder)
             rows, expected = np.load(folder / _ROWS_FILE), np.load(folder / _EXPECTED_FILE)
             fixture = pd.read_parquet(folder / _FIXTURE_FILE)
+            history = (folder / HISTORY_FILE).read_bytes() if (folder / HISTORY_FILE).exists() else b""
         except (OSError, ValueError) as error:
             raise StoreError(f"The stored model in {folder} is missing or damaged: {error}") from error
-        return cls(facts, rows, fixture, expected, folder=folder)
+        return cls(facts, rows, fixture, expected, folder=folder, history=history)
 
 
 def library_versions() -> dict[str, str]:

@@ -29,7 +29,7 @@ from mt_assets.trainer.features.preprocessor import TablePreprocessor, rows_dige
 from mt_assets.trainer.model import ModelFacts, TabularModel, TrainedModel, library_versions
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.search.fold_fits import Fitted, fit_estimator, fit_setting
-from mt_assets.trainer.search.result import BestParams
+from mt_assets.trainer.search.result import BestParams, StudyResult
 from mt_assets.trainer.store.record import Record
 
 FIXTURE_ROWS: Final = 50
@@ -56,6 +56,12 @@ class LearningCurve(Record):
     metric: str
     rows: tuple[int, ...]
     scores: tuple[float, ...]
+
+
+class TrainingHistory(StudyResult):
+    """Every trial of the search, and the learning curve of its winner: what `training_history.json` holds."""
+
+    learning_curve: LearningCurve
 
 
 def train_final(
@@ -180,6 +186,12 @@ def learning_curve(
             counts.append(len(frame))
             scores.append(score(plan.metric, y, prediction, profile.target.positive))
     return LearningCurve(metric=plan.metric, rows=tuple(counts), scores=tuple(scores))
+
+
+def training_history(study: StudyResult, curve: LearningCurve) -> bytes:
+    """Content of `training_history.json`, see `TrainingHistory`."""
+    history = TrainingHistory(**dict(study), learning_curve=curve)
+    return history.model_dump_json(indent=1).encode()
 
 
 def _rows(table: Table, positions: np.ndarray, profile: DataProfile) -> pd.DataFrame:

@@ -72,6 +72,11 @@ class TrainingPlan(Record):
     seed: int
     decisions: tuple[Decision, ...]
 
+    def extended(self, rounds: int) -> "TrainingPlan":
+        """The plan with as many further rounds of search, each of as many trials and as long as the first."""
+        timeout = None if self.timeout is None else self.timeout * (1 + rounds)
+        return self.model_copy(update={"n_trials": self.n_trials * (1 + rounds), "timeout": timeout})
+
     def table(self) -> list[dict[str, str]]:
         """One row a decision, every cell as text: decision, value, rule, reason, evidence, override."""
         return [

@@ -86,7 +86,7 @@ def _parts(spec: TrainingSpec, stored: Mapping[str, Any], seconds: Mapping[str, 
     """Return the keys of the result that the stored assets can fill."""
     parts: dict[str, Any] = {
         "budget": Budget(asked=spec.options.time_budget, spent=sum(seconds.values()), phases=dict(seconds)),
-        "artifacts": [str(path) for name in ARTIFACTS if name in stored for path in _files(stored[name])],
+        "artifacts": _artifacts([path for name in ARTIFACTS if name in stored for path in _files(stored[name])]),
     }
     metadata: dict[str, Any] = {"training_time": sum(seconds.values())}
     if table := stored.get("raw_data"):
@@ -122,8 +122,14 @@ def _parts(spec: TrainingSpec, stored: Mapping[str, Any], seconds: Mapping[str, 
     return parts | {"metadata": Metadata(**metadata)}
 
 
+def _artifacts(paths: list[Path]) -> list[str]:
+    """The files, of two with one name the first: the model's training history holds all that the study's does."""
+    by_name = {path.name: str(path) for path in reversed(paths)}
+    return [str(path) for path in paths if by_name[path.name] == str(path)]
+
+
 def _files(value: Record | TrainedModel) -> list[Path]:
     """Return the stored files of an asset, without the small copies of plots that only the UI shows."""
     if isinstance(value, TrainedModel):
-        return [value.path / MODEL_FILE]
+        return list(value.files)
     return [path for path in value.files() if not path.name.startswith("small_")]

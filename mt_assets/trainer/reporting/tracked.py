@@ -264,9 +264,10 @@ def write_files(bundle: TrainingBundle, folder: Path) -> None:
     (folder / "spec.json").write_text(json.dumps(masked(spec), indent=1))
     (folder / "plan.json").write_text(bundle.plan.model_dump_json(indent=1))
     (folder / TRIALS_FILE).write_text(json.dumps(trials_table(bundle.study)))
-    shutil.copyfile(bundle.trained.path / "model.joblib", folder / "model.joblib")
     for record in (bundle.importance, bundle.study, bundle.evaluation, bundle.promotion):
         _write_record(record, folder)
+    for path in bundle.trained.files:
+        shutil.copyfile(path, folder / path.name)
     for name, content in bundle.files.items():
         if name.startswith("small_"):
             continue

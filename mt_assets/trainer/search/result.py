@@ -25,6 +25,8 @@ class SearchProgress:
         Estimate from the trials so far, never beyond the deadline; None before the first one.
     state : {"complete", "pruned", "failed"}
         Of the trial that just finished.
+    score : float or None
+        Its score.
     """
 
     done: int
@@ -34,6 +36,7 @@ class SearchProgress:
     algorithm: str
     seconds_left: float | None
     state: str
+    score: float | None = None
 
 
 class TrialRecord(Record):

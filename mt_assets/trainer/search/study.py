@@ -290,6 +290,7 @@ class _Search:
                 algorithm=records[-1].algorithm,
                 seconds_left=max(0.0, min(estimate, limit - time.monotonic())),
                 state=records[-1].state,
+                score=records[-1].score,
             )
         )
 

@@ -7,16 +7,19 @@
   versions/<n>.json      each trained model that was judged, with everything it was made from
   champion.json          the version that serves, and the one before it
   pending/<n>.json       trainings that the tracker has not recorded yet
+  pending/champion       there while the tracker has not heard which version a person made the champion
   failures/<run>.json    what stopped a run
   folds/, study.journal  finished fold results and Optuna studies
   runs/, lock            who is at work
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
+
+from filelock import FileLock
 
 from mt_assets.trainer.errors import StoreError
 from mt_assets.trainer.store import objects
@@ -91,17 +94,25 @@ class ModelVersion(Record):
         UTC, ISO 8601.
     addresses : dict
         Address of the model and of every asset upstream of its verdict.
+    algorithm : str
+    metric : str
     score : float or None
         The plan's metric on the test rows.
-    metric : str
+    verdict : str
+        Of the training itself, see `promotion.Verdict`; empty until it is known.
+    missed_gates : tuple of str
+        Why each quality gate that it missed was missed.
     """
 
     number: int
     run_id: str
     created: str
     addresses: dict[str, str]
+    algorithm: str = ""
     metric: str
     score: float | None
+    verdict: str = ""
+    missed_gates: tuple[str, ...] = ()
 
 
 class Champion(Record):
@@ -171,7 +182,7 @@ class ModelStore:
         return [found for number in numbers if (found := self.version(number))]
 
     def add_version(
-        self, *, run_id: str, addresses: Mapping[str, str], metric: str, score: float | None
+        self, *, run_id: str, addresses: Mapping[str, str], algorithm: str, metric: str, score: float | None
     ) -> ModelVersion:
         """Add a judged model as the next version; the same model judged again in the same run keeps its number."""
         known = self.versions()
@@ -183,23 +194,33 @@ class ModelStore:
             run_id=run_id,
             created=now(),
             addresses=dict(addresses),
+            algorithm=algorithm,
             metric=metric,
             score=score,
         )
         self._write(f"versions/{version.number}.json", version)
         return version
 
+    def note_verdict(self, version: ModelVersion, verdict: str, missed_gates: Sequence[str]) -> None:
+        """Write down what became of a version in its own training."""
+        judged = version.model_copy(update={"verdict": verdict, "missed_gates": tuple(missed_gates)})
+        self._write(f"versions/{version.number}.json", judged)
+
     def champion(self) -> Champion | None:
         return self._read("champion.json", Champion)
 
-    def crown(self, number: int) -> Champion:
-        """Make a version the champion; the one before it is remembered."""
-        before = self.champion()
-        if before and before.number == number:
-            return before
-        champion = Champion(number=number, previous=before.number if before else None, since=now())
-        self._write("champion.json", champion)
-        return champion
+    def crown(self, number: int, *, instead_of: int | None) -> bool:
+        """Make a version the champion in place of the one given; the one before it is remembered.
+
+        Returns False, and changes nothing, where another version has become the champion meanwhile.
+        """
+        with FileLock(self.folder / "champion.lock"):
+            before = self.champion()
+            if (before.number if before else None) != instead_of:
+                return False
+            if number != instead_of:
+                self._write("champion.json", Champion(number=number, previous=instead_of, since=now()))
+        return True
 
     # What a tracker that was down has still to be told
 
@@ -214,6 +235,18 @@ class ModelStore:
             self._write(f"pending/{training.number}.json", training)
         else:
             (self.folder / "pending" / f"{training.number}.json").unlink(missing_ok=True)
+
+    @property
+    def champion_untold(self) -> bool:
+        """Whether the tracker has still to hear which version a person made the champion."""
+        return (self.folder / "pending" / "champion").exists()
+
+    def set_champion_untold(self, untold: bool) -> None:
+        marker = self.folder / "pending" / "champion"
+        if untold:
+            write_atomic(marker, b"")
+        else:
+            marker.unlink(missing_ok=True)
 
     # What went wrong
 

@@ -70,7 +70,9 @@ def test_previous_is_what_an_earlier_run_made(store: ModelStore) -> None:
 def test_versions_count_and_the_same_model_keeps_its_number(store: ModelStore) -> None:
     def add(run_id: str, model: str) -> int:
         addresses = {"trained_model": model, "test": "t"}
-        return store.add_version(run_id=run_id, addresses=addresses, metric="roc_auc", score=0.8).number
+        return store.add_version(
+            run_id=run_id, addresses=addresses, algorithm="ridge", metric="roc_auc", score=0.8
+        ).number
 
     assert [add("one", "a"), add("one", "a"), add("two", "a"), add("two", "b")] == [1, 1, 2, 3]
     assert [version.number for version in store.versions()] == [1, 2, 3]
@@ -78,16 +80,26 @@ def test_versions_count_and_the_same_model_keeps_its_number(store: ModelStore) -
 
 def test_the_champion_remembers_the_one_before_it(store: ModelStore) -> None:
     assert store.champion() is None
-    store.crown(1)
-    store.crown(3)
-    store.crown(3)
+    assert store.crown(1, instead_of=None)
+    assert store.crown(3, instead_of=1)
+    assert store.crown(3, instead_of=3)
     champion = store.champion()
     assert champion is not None
     assert (champion.number, champion.previous) == (3, 1)
 
 
+def test_a_champion_that_was_named_meanwhile_stays(store: ModelStore) -> None:
+    assert store.crown(1, instead_of=None)
+    assert store.crown(2, instead_of=1)
+    assert not store.crown(3, instead_of=1)
+    assert not store.crown(3, instead_of=None)
+    champion = store.champion()
+    assert champion is not None
+    assert (champion.number, champion.previous) == (2, 1)
+
+
 def test_a_pointer_that_was_changed_by_hand_is_refused_by_name(store: ModelStore) -> None:
-    store.crown(1)
+    store.crown(1, instead_of=None)
     (store.folder / "champion.json").write_text("{")
     with pytest.raises(StoreError, match=r"champion\.json cannot be read"):
         store.champion()

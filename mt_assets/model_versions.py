@@ -1,0 +1,225 @@
+"""The versions of models by hand: what there is, which one serves, and changing that.
+
+What belongs here: what `mt-assets models`, `promote` and `rollback` do. What does not: how a training decides by itself
+whether its model takes over (`trainer.promotion`), and how the registry is talked to (`resources.tracking`).
+"""
+
+import difflib
+from dataclasses import dataclass
+
+from mt_assets.resources.recording import tell_champion
+from mt_assets.resources.tracking import MlflowTracking
+from mt_assets.spec import TrainingSpec, slug
+from mt_assets.spec_folder import find_specs, read_specs, specs_place
+from mt_assets.trainer.errors import SpecError, StoreError
+from mt_assets.trainer.model import TrainedModel
+from mt_assets.trainer.store.home import home_folder
+from mt_assets.trainer.store.model_store import ModelStore, ModelVersion
+
+
+@dataclass(frozen=True)
+class VersionRow:
+    """One version of a model, as a person looks at it.
+
+    Attributes
+    ----------
+    model : str
+    number : int
+    role : {"champion", "previous", ""}
+    algorithm : str
+    metric : str
+    score : float or None
+        The metric on the test rows.
+    trained : str
+        UTC, ISO 8601.
+    verdict : str
+        Of the training itself.
+    """
+
+    model: str
+    number: int
+    role: str
+    algorithm: str
+    metric: str
+    score: float | None
+    trained: str
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Change:
+    """A champion that was put in its place by hand.
+
+    Attributes
+    ----------
+    model : str
+    champion : int
+    before : int or None
+    registry : str
+        What became of the alias in the registry, in one sentence.
+    """
+
+    model: str
+    champion: int
+    before: int | None
+    registry: str
+
+
+def model_store(name: str) -> ModelStore:
+    """The state of a trained model, by its name or anything that its name can be made of.
+
+    Raises
+    ------
+    SpecError
+        No model of that name was trained.
+    """
+    home, wanted = home_folder(), slug(name)
+    store = ModelStore(home, wanted)
+    if store.versions():
+        return store
+    known = [each for each in ModelStore.names(home) if ModelStore(home, each).versions()]
+    near = difflib.get_close_matches(wanted, known, n=1)
+    there = f"There are {', '.join(known)}." if known else f"Nothing has been trained below {home} yet."
+    raise SpecError(
+        f"There is no trained model named {name!r}. {there}",
+        suggestions=(f"Did you mean {near[0]}?",) if near else ("Train one with `mt-assets train SPEC`.",),
+    )
+
+
+def list_versions(name: str | None = None) -> list[VersionRow]:
+    """Every version of a model, newest first; without a name the champion of each model, or else its newest version.
+
+    Raises
+    ------
+    SpecError
+        No model of that name was trained.
+    """
+    if name is not None:
+        store = model_store(name)
+        return [_row(store, version) for version in reversed(store.versions())]
+    rows = []
+    for each in ModelStore.names(home_folder()):
+        store = ModelStore(home_folder(), each)
+        champion = store.champion()
+        version = store.version(champion.number) if champion else next(reversed(store.versions()), None)
+        if version:
+            rows.append(_row(store, version))
+    return rows
+
+
+def _row(store: ModelStore, version: ModelVersion) -> VersionRow:
+    champion = store.champion()
+    roles = {champion.previous: "previous", champion.number: "champion"} if champion else {}
+    return VersionRow(
+        model=store.name,
+        number=version.number,
+        role=roles.get(version.number, ""),
+        algorithm=version.algorithm,
+        metric=version.metric,
+        score=version.score,
+        trained=version.created,
+        verdict=version.verdict.replace("_", " "),
+    )
+
+
+def version_model(store: ModelStore, version: ModelVersion) -> TrainedModel:
+    """The model of a version; StoreError where its files are gone."""
+    model = store.get(version.addresses["trained_model"])
+    assert isinstance(model, TrainedModel)
+    return model
+
+
+def chosen_version(store: ModelStore, number: int | None) -> ModelVersion:
+    """The version of that number, by default the champion.
+
+    Raises
+    ------
+    SpecError
+        There is no such version, or no champion.
+    """
+    champion = store.champion()
+    if number is None and champion is None:
+        raise SpecError(
+            f"{store.name} has no champion: no version has met its quality gates.",
+            suggestions=("Name a version with --version.", f"`mt-assets models {store.name}` lists the versions."),
+        )
+    wanted = champion.number if number is None and champion else number
+    known = {version.number: version for version in store.versions()}
+    if wanted not in known:
+        raise SpecError(
+            f"{store.name} has no version {wanted}; it has {', '.join(map(str, known))}.",
+            suggestions=(f"`mt-assets models {store.name}` lists the versions.",),
+        )
+    return known[wanted]
+
+
+def promote(name: str, number: int, *, despite_gates: bool = False) -> Change:
+    """Make a version the champion by hand, in the store and in the registry.
+
+    Parameters
+    ----------
+    name : str
+    number : int
+    despite_gates : bool
+        Also where the version missed a quality gate.
+
+    Raises
+    ------
+    SpecError
+        There is no such model or version, it cannot be read, or it missed a gate.
+    """
+    store = model_store(name)
+    version = chosen_version(store, number)
+    if version.missed_gates and not despite_gates:
+        raise SpecError(
+            f"Version {number} of {store.name} missed a quality gate: {' '.join(version.missed_gates)}",
+            suggestions=("Promote another version.", "Say --despite-gates if you want it all the same."),
+        )
+    return _crown(store, version)
+
+
+def rollback(name: str) -> Change:
+    """Put the champion before the present one back; doing it again undoes it.
+
+    Raises
+    ------
+    SpecError
+        There is no such model, or no champion before the present one.
+    """
+    store = model_store(name)
+    champion = store.champion()
+    if champion is None or champion.previous is None:
+        raise SpecError(
+            f"{store.name} has had {'one champion' if champion else 'no champion'} so far, so there is none to go back "
+            "to.",
+            suggestions=(f"Promote a version by its number: `mt-assets promote {store.name} VERSION`.",),
+        )
+    return _crown(store, chosen_version(store, champion.previous))
+
+
+def _crown(store: ModelStore, version: ModelVersion) -> Change:
+    version_model(store, version).model  # noqa: B018  # a model that is damaged or gone must not serve
+    champion = store.champion()
+    before = champion.number if champion else None
+    if not store.crown(version.number, instead_of=before):
+        raise StoreError(
+            f"Another champion of {store.name} was named at this very moment.",
+            suggestions=(f"Look at it with `mt-assets models {store.name}`, and try again if you still want to.",),
+        )
+    answer = tell_champion(store, MlflowTracking(), _spec_of(store.name))
+    told = f"The alias `champion` of {answer.name} in the registry is now on version {answer.version}."
+    return Change(
+        model=store.name,
+        champion=version.number,
+        before=before,
+        registry=told if answer.status == "registered" else answer.reason,
+    )
+
+
+def _spec_of(name: str) -> TrainingSpec | None:
+    """The model's spec among those of this place; it says which registry the model is in."""
+    place = specs_place()
+    if not place.exists():
+        return None
+    specs, _ = read_specs(find_specs(place))
+    return next((spec for spec in specs if spec.name == name), None)
