@@ -7,6 +7,8 @@ Nothing asked for is ever passed over in silence: it is done, or refused here.
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from pydantic.alias_generators import to_snake
+
 from mt_assets.spec import TrainingSpec
 from mt_assets.spec_values import GATE_METRICS, METRIC_NAMES, Problem, shown
 from mt_assets.trainer.algorithms.registry import AVAILABLE, CONTRACT_NAMES
@@ -16,8 +18,8 @@ LEAVE_OUT = "leave the key out"
 LIMITS: dict[str, tuple[Callable[[Any], bool] | tuple[Any, ...], str]] = {
     "modelType": (("auto", "classification", "regression"), "`auto`, `classification`, `regression`"),
     "trainDataPath": (lambda value: not isinstance(value, dict), "files: a path or a list of paths"),
-    "validationDataPath": ((None,), LEAVE_OUT),
-    "testDataPath": ((None,), LEAVE_OUT),
+    "validationDataPath": (lambda value: not isinstance(value, dict), "files: a path or a list of paths"),
+    "testDataPath": (lambda value: not isinstance(value, dict), "files: a path or a list of paths"),
     "seriesColumn": ((None,), LEAVE_OUT),
     "horizon": ((None,), LEAVE_OUT),
     "frequency": ((None,), LEAVE_OUT),
@@ -71,7 +73,29 @@ def unsupported(spec: TrainingSpec) -> list[Problem]:
 
 def contradictions(spec: TrainingSpec) -> list[Problem]:
     """Everything in which two keys of the spec cannot both be meant."""
-    return [*_columns(spec), *_task(spec), *_validation(spec), *_rounds(spec), *_metric(spec)]
+    return [*_given(spec), *_columns(spec), *_task(spec), *_validation(spec), *_rounds(spec), *_metric(spec)]
+
+
+def _given(spec: TrainingSpec) -> Iterator[Problem]:
+    """What does not go with given validation or test rows."""
+    sources = {
+        "trainDataPath": spec.train_data_path,
+        "validationDataPath": spec.validation_data_path,
+        "testDataPath": spec.test_data_path,
+    }
+    for key, size in {"validationDataPath": "validationSize", "testDataPath": "testSize"}.items():
+        if sources[key] is None:
+            continue
+        asked = getattr(spec, to_snake(size))
+        if asked != TrainingSpec.model_fields[to_snake(size)].default:
+            yield Problem((size,), f"is {shown(asked)}, but `{key}` gives the rows; leave one of the two out")
+        same = [other for other, source in sources.items() if other != key and source == sources[key]]
+        if same and list(sources).index(same[0]) < list(sources).index(key):
+            text = f"is the same as `{same[0]}`, so that the same rows would be on both sides; name other data"
+            yield Problem((key,), text)
+    if spec.validation_data_path and spec.time_column and spec.test_data_path is None and spec.test_size:
+        text = "gives the newest rows for validation, and no test can lie after them; give `testDataPath` as well, or "
+        yield Problem(("validationDataPath",), text + "set `testSize` to 0")
 
 
 def _columns(spec: TrainingSpec) -> Iterator[Problem]:

@@ -421,6 +421,42 @@ def test_what_does_not_go_with_the_model_type(asked, said):
     assert all(words in message for words in said)
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"testDataPath": "t.csv", "testSize": 0.3}, ["`testSize` is 0.3, but `testDataPath` gives the rows"]),
+        ({"testDataPath": "t.csv", "testSize": 0}, ["`testSize` is 0, but `testDataPath` gives the rows"]),
+        ({"validationDataPath": "v.csv", "validationSize": 50}, ["`validationSize` is 50, but `validationDataPath`"]),
+        ({"testDataPath": "train.csv"}, ["`testDataPath` is the same as `trainDataPath`"]),
+        (
+            {"validationDataPath": ["v.csv"], "testDataPath": ["v.csv"]},
+            ["`testDataPath` is the same as `validationDataPath`"],
+        ),
+        (
+            {"validationDataPath": "v.csv", "timeColumn": "day"},
+            ["`validationDataPath` gives the newest rows", "give `testDataPath` as well", "set `testSize` to 0"],
+        ),
+    ],
+)
+def test_what_does_not_go_with_given_files(asked, said):
+    message = refusal({**SMALLEST, **asked}).message
+    assert all(words in message for words in said)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"testDataPath": "t.csv"},
+        {"validationDataPath": "v.csv", "testSize": 0.3},
+        {"validationDataPath": "v.csv", "testDataPath": ["t1.csv", "t2.csv"], "timeColumn": "day"},
+        {"validationDataPath": "v.csv", "testSize": 0, "timeColumn": "day"},
+    ],
+)
+def test_given_files_go_together_and_round_trip(asked):
+    spec = parse({**SMALLEST, **asked})
+    assert parse(json.loads(spec.model_dump_json(by_alias=True))) == spec
+
+
 def test_metric_and_objectives_may_not_differ():
     asked = {**SMALLEST, "objective": {"metric": "f1"}, "hyperparameterSearch": {"objectives": ["recall"]}}
     assert "keep one of the two" in refusal(asked).message
@@ -431,8 +467,8 @@ def test_metric_and_objectives_may_not_differ():
 NOT_YET: dict[str, Any] = {
     "modelType": "time_series",
     "trainDataPath": {"asset": "a/b"},
-    "validationDataPath": "v.csv",
-    "testDataPath": "t.csv",
+    "validationDataPath": {"asset": "a/b"},
+    "testDataPath": {"connection": "sqlite://", "query": "SELECT 1"},
     "seriesColumn": "s",
     "horizon": 3,
     "frequency": "D",

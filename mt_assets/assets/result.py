@@ -14,6 +14,7 @@ from mt_assets.spec import TrainingSpec
 
 if TYPE_CHECKING:
     from mt_assets.trainer.data.profile import DataProfile
+    from mt_assets.trainer.data.splits import Splits
     from mt_assets.trainer.data.table import Table
     from mt_assets.trainer.evaluation.evaluate import Evaluation
     from mt_assets.trainer.evaluation.importance import FeatureImportance
@@ -40,6 +41,7 @@ def build_result_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
         run: PhaseRun,
         raw_data: Table,
         data_profile: DataProfile,
+        folds: Splits,
         training_plan: TrainingPlan,
         optuna_study: StudyResult,
         best_params: BestParams,
@@ -55,6 +57,7 @@ def build_result_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
             run.store.training(promotion_decision.challenger_version),
             table=raw_data,
             profile=data_profile,
+            splits=folds,
             plan=training_plan,
             study=optuna_study,
             best=best_params,

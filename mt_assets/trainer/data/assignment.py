@@ -46,10 +46,12 @@ class Splits:
     columns : tuple of str
         Columns that identities are made of, sorted. Columns that come later do not change who a row is.
     unit : str
-        What is assigned for life: `row`, `group:<column>` or `time:<column>`.
+        What is assigned for life: `row`, `group:<column>` or `time:<column>`; `testDataPath` where the files decide.
     tested, learned : numpy.ndarray
         uint64, sorted: units that were ever assigned to the test and to the learning rows, gone ones too. Empty for
         dated rows, whose test is what is newest.
+    warnings : tuple of str
+        What a person should know about these rows.
     """
 
     identities: np.ndarray
@@ -63,6 +65,7 @@ class Splits:
     unit: str = "row"
     tested: np.ndarray = field(default_factory=lambda: NO_KEYS)
     learned: np.ndarray = field(default_factory=lambda: NO_KEYS)
+    warnings: tuple[str, ...] = ()
 
     @property
     def train(self) -> np.ndarray:
@@ -86,6 +89,7 @@ class Splits:
             "folds": len(self.folds),
             "columns": self.columns,
             "unit": self.unit,
+            "warnings": self.warnings,
             "decisions": [decision.model_dump(mode="json") for decision in self.decisions],
         }
         (folder / _FACTS).write_text(json.dumps(facts, indent=1))
@@ -112,6 +116,7 @@ class Splits:
             repeats=facts["repeats"],
             columns=tuple(facts["columns"]),
             unit=facts["unit"],
+            warnings=tuple(facts.get("warnings", ())),
             decisions=tuple(Decision.model_validate(decision) for decision in facts["decisions"]),
             **held,
         )

@@ -6,7 +6,7 @@ order of time. A strategy that the rows do not allow is reduced, and says so.
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.model_selection import (
@@ -43,7 +43,7 @@ class FoldOrder:
     seed: int
 
 
-def deal_folds(pool: Pool, order: FoldOrder) -> tuple[list[Parts], list[Decision]]:
+def deal_folds(pool: Pool, order: FoldOrder, given: np.ndarray | None = None) -> tuple[list[Parts], list[Decision]]:
     """Deal the learning rows to folds.
 
     Parameters
@@ -51,21 +51,36 @@ def deal_folds(pool: Pool, order: FoldOrder) -> tuple[list[Parts], list[Decision
     pool : Pool
         All learning rows.
     order : FoldOrder
+    given : numpy.ndarray, optional
+        bool, true for given validation rows. They are the canonical fold. A strategy with folds deals the others to
+        one fold less, in which (of undated data) the given rows are fitted on, so that each row is scored once.
 
     Returns
     -------
     folds : list of (fit, score)
         Sorted indices into the pool, the canonical fold first (the most recent of dated rows).
     decisions : list of Decision
-        Where fewer folds were possible than asked.
+        Where fewer folds were possible than asked, and where given rows are the first of several folds.
 
     Raises
     ------
     DataError
         The rows do not allow two folds.
     """
+    if given is None:
+        return _deal(pool, order)
+    first = _one_fold(pool, order, given)
     if order.strategy == "holdout":
-        return [_holdout(pool, order)], []
+        return [first], []
+    rest, also_fitted = np.flatnonzero(~given), np.flatnonzero(given if pool.times is None else np.zeros_like(given))
+    others, decisions = _deal(pool.part(rest), replace(order, folds=max(order.folds - 1, 2)))
+    parts = [(np.sort(np.concatenate([rest[fit], also_fitted])), rest[score]) for fit, score in others]
+    return [first, *parts], [_given_first(int(given.sum()), len(parts)), *decisions]
+
+
+def _deal(pool: Pool, order: FoldOrder) -> tuple[list[Parts], list[Decision]]:
+    if order.strategy == "holdout":
+        return [_one_fold(pool, order, draw(pool, order.size, order.seed, "validation"))], []
     if order.strategy == "time_series_split":
         return _dated(pool, order)
     if order.strategy == "leave_one_out":
@@ -75,15 +90,25 @@ def deal_folds(pool: Pool, order: FoldOrder) -> tuple[list[Parts], list[Decision
     return _independent(pool, order)
 
 
-def _holdout(pool: Pool, order: FoldOrder) -> Parts:
-    drawn = draw(pool, order.size, order.seed, "validation")
-    fit, score = np.flatnonzero(~drawn), np.flatnonzero(drawn)
+def _one_fold(pool: Pool, order: FoldOrder, scored: np.ndarray) -> Parts:
+    fit, score = np.flatnonzero(~scored), np.flatnonzero(scored)
     if pool.times is not None:
         earlier = fit[np.lexsort((pool.identities[fit], pool.times[fit]))]
         fit, score = _without_shared_groups(pool, np.sort(earlier[: max(len(fit) - order.gap, 0)]), score)
     _refuse_empty(fit)
     _refuse_empty(score)
     return fit, score
+
+
+def _given_first(rows: int, others: int) -> Decision:
+    return Decision(
+        decision="canonical_fold",
+        value=rows,
+        rule="validation.given_first",
+        reason=f"The rows of validationDataPath are the first fold; {others} more are dealt among the training rows.",
+        evidence={"validation_rows": rows, "further_folds": others},
+        override="validationDataPath",
+    )
 
 
 def _independent(pool: Pool, order: FoldOrder) -> tuple[list[Parts], list[Decision]]:

@@ -51,7 +51,8 @@ def _no_row_overlap(splits: Splits, table: Table, profile: DataProfile, content:
     target = table.frame([profile.target.column])[profile.target.column]
     without_target = int(target.isna().to_numpy()[np.concatenate([splits.test, splits.learning])].sum())
     changed = not np.array_equal(identity, splits.identities)
-    twins = int(np.isin(content[splits.test], content[splits.learning]).sum())
+    twins = _twins(content, splits.test, splits.learning)
+    validated = _twins(content, splits.validation, splits.train)
     problems = [f"{count} rows are in both {pair}" for pair, count in shared.items() if count]
     problems += [f"{folds} rows are on both sides of a fold"] if folds else []
     problems += [f"{without_target} rows without a target are used"] if without_target else []
@@ -68,8 +69,14 @@ def _no_row_overlap(splits: Splits, table: Table, profile: DataProfile, content:
             "rows": {name: len(rows) for name, rows in parts.items()},
             "shared": shared,
             "equal_rows_in_train_and_test": twins,
+            "equal_rows_in_train_and_validation": validated,
         },
     )
+
+
+def _twins(content: np.ndarray, scored: np.ndarray, learned: np.ndarray) -> int:
+    """How many of the scored rows are equal in content to a row that is learned from."""
+    return int(np.isin(content[scored], content[learned]).sum())
 
 
 def _no_group_overlap(splits: Splits, table: Table, spec: "TrainingSpec", identity: np.ndarray) -> Check:

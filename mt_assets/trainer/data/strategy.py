@@ -23,13 +23,29 @@ _OVERRIDE = "validationStrategy.type"
 
 @dataclass(frozen=True)
 class SplitFacts:
-    """What the strategy is chosen from: the task, learning rows, whether rows are dated or grouped, what is asked."""
+    """What the strategy is chosen from.
+
+    Attributes
+    ----------
+    task : str
+    rows : int
+        Learning rows.
+    dated, grouped : bool
+    validation_size : float or int or None
+        Share or rows of the learning rows that the spec asks for.
+    validation_rows : int or None
+        Rows that were given for validation.
+    folds_asked : bool
+        The spec names another number of folds than it would have by itself.
+    """
 
     task: str
     rows: int
     dated: bool
     grouped: bool
     validation_size: float | int | None
+    validation_rows: int | None = None
+    folds_asked: bool = False
 
 
 def _classes(facts: SplitFacts) -> bool:
@@ -37,6 +53,13 @@ def _classes(facts: SplitFacts) -> bool:
 
 
 STRATEGY_RULES: tuple[Choice[SplitFacts], ...] = (
+    Choice(
+        "validation.given",
+        "holdout",
+        lambda f: f.validation_rows is not None and not f.folds_asked,
+        "The rows of validationDataPath take the place of the canonical fold; a type with folds would add more.",
+        ("validation_rows",),
+    ),
     Choice(
         "validation.time",
         "time_series_split",
@@ -95,7 +118,7 @@ STRATEGY_RULES: tuple[Choice[SplitFacts], ...] = (
     ),
     Choice("validation.independent", "kfold", lambda f: True, "Rows are independent.", ("rows",)),
 )
-"""The validation table: time before groups before size; the first row that holds decides."""
+"""The validation table: given rows before time, time before groups, groups before size; the first row decides."""
 
 _WITH_GROUPS = {
     "stratified_kfold": "stratified_group_kfold",

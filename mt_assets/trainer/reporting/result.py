@@ -8,6 +8,7 @@ from mt_assets.result import Budget, DataSummary, ErrorReport, Experiment, Metad
 from mt_assets.spec import TrainingSpec
 from mt_assets.trainer.checks import Check
 from mt_assets.trainer.data.profile import DataProfile
+from mt_assets.trainer.data.splits import Splits
 from mt_assets.trainer.data.table import Table
 from mt_assets.trainer.evaluation.evaluate import Evaluation
 from mt_assets.trainer.evaluation.importance import FeatureImportance
@@ -30,6 +31,7 @@ def successful_result(
     *,
     table: Table,
     profile: DataProfile,
+    splits: Splits,
     plan: TrainingPlan,
     study: StudyResult,
     best: BestParams,
@@ -43,6 +45,7 @@ def successful_result(
     stored = {
         "raw_data": table,
         "data_profile": profile,
+        "folds": splits,
         "training_plan": plan,
         "optuna_study": study,
         "best_params": best,
@@ -93,6 +96,8 @@ def _parts(spec: TrainingSpec, stored: Mapping[str, Any], seconds: Mapping[str, 
         parts["data"] = DataSummary(fingerprint=table.digest, rows=len(table), columns=len(table.columns))
     if profile := stored.get("data_profile"):
         parts["warnings"] = profile.warnings
+    if splits := stored.get("folds"):
+        parts["warnings"] = (*parts.get("warnings", ()), *splits.warnings)
     if plan := stored.get("training_plan"):
         parts |= {"decisions": plan.decisions, "metric": plan.metric}
     if study := stored.get("optuna_study"):
