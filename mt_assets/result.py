@@ -173,6 +173,10 @@ class TrainingResult(ResultSection):
     """The time asked for and spent."""
     warnings: tuple[str, ...] = ()
     """What a person should know."""
+    suggestions: tuple[str, ...] = ()
+    """What a person can do about missed constraints and gates."""
+    threshold: float | None = None
+    """Probability of the positive class from which the model labels a row as it; None without two classes."""
     data: DataSummary = DataSummary()
     """What was learned from."""
     error: ErrorReport | None = None

@@ -183,6 +183,15 @@ class HyperparameterSearch(Section):
     """Processes that run trials side by side."""
 
 
+class Costs(Section):
+    """What wrong labels cost, in any unit; right ones cost nothing."""
+
+    false_positive: Positive
+    """Cost of a row that is labelled positive and is not."""
+    false_negative: Positive
+    """Cost of a positive row that is not labelled so."""
+
+
 class Objective(Section):
     """What counts as better."""
 
@@ -191,7 +200,12 @@ class Objective(Section):
     constraints: dict[MetricName, Condition] = {}
     """Bounds that other metrics must keep, such as precision: ">=0.5"."""
     threshold: AutoOrShare | None = None
-    """Probability from which a binary prediction is positive; `auto` tunes it to the metric."""
+    """Probability from which a binary prediction is positive; `auto` finds it out of fold. By default a rule decides:
+    found where metric or constraints depend on it and there are rows enough, else 0.5."""
+    beta: Positive | None = None
+    """How many times as much recall counts as precision in `fbeta`; by default 1, which is f1."""
+    costs: Costs | None = None
+    """What wrong labels cost; the metric `cost` is the mean cost of a row."""
 
 
 class ExperimentTracking(Section):
@@ -292,7 +306,8 @@ class Options(Section):
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where models are fitted."""
     calibrate: AutoOrSwitch = "auto"
-    """Whether probabilities are calibrated."""
+    """Whether calibration of probabilities is tried; by default a rule decides. It is kept only if it helps out of
+    fold."""
     feature_generation: AutoOrSwitch = "auto"
     """Whether features are made of combinations of columns."""
 
@@ -378,6 +393,28 @@ class TrainingSpec(Section):
     def metric(self) -> str | None:
         """The one metric asked for, as `objective.metric` or as the only entry of `objectives`."""
         return self.objective.metric or next(iter(self.hyperparameter_search.objectives), None)
+
+    @property
+    def beta(self) -> float | None:
+        """The beta of `fbeta`; None where the spec does not speak of that metric."""
+        return (self.objective.beta or 1.0) if self.speaks_of("fbeta") else None
+
+    @property
+    def costs(self) -> tuple[float, float] | None:
+        """Cost of a false positive and of a false negative; None where the spec names none."""
+        costs = self.objective.costs
+        return None if costs is None else (costs.false_positive, costs.false_negative)
+
+    def speaks_of(self, metric: str) -> bool:
+        """Whether metric, objectives, constraints, promotion or a gate name this metric."""
+        named = {
+            self.metric,
+            self.promotion.metric,
+            *self.objective.constraints,
+            *self.hyperparameter_search.objectives,
+        }
+        gates = {gate.partition(".")[2] for gate in self.quality_gates}
+        return bool({metric, f"{metric}_mean", f"{metric}_std"} & (named | gates))
 
     @property
     def gates(self) -> tuple[Gate, ...]:

@@ -30,8 +30,6 @@ LIMITS: dict[str, tuple[Callable[[Any], bool] | tuple[Any, ...], str]] = {
     "hyperparameterSearch.objectives": (lambda value: len(value) <= 1, "one metric"),
     "hyperparameterSearch.searchSpace": (({},), LEAVE_OUT),
     "hyperparameterSearch.workers": ((1,), "1"),
-    "objective.constraints": (({},), LEAVE_OUT),
-    "objective.threshold": ((None, "auto"), "`auto`"),
     "promotion.approval": (("auto",), "`auto`"),
     "inputs.featureRecommendations": (lambda value: not isinstance(value, dict), "a file"),
     "inputs.evaluationFeedback": ((None,), LEAVE_OUT),
@@ -43,7 +41,6 @@ LIMITS: dict[str, tuple[Callable[[Any], bool] | tuple[Any, ...], str]] = {
     "options.ensemble": (("auto", "none"), "`auto`, `none`"),
     "options.memoryLimit": ((None,), LEAVE_OUT),
     "options.device": (("auto", "cpu"), "`auto`, `cpu`"),
-    "options.calibrate": (("auto", False), "`auto`, false"),
     "options.featureGeneration": (("auto", False), "`auto`, false"),
 }
 """Key -> (values that this version can serve, as a list or as a test; how those are told to a person)."""
@@ -149,6 +146,12 @@ def _task(spec: TrainingSpec) -> Iterator[Problem]:
             yield Problem(("positiveLabel",), f"names a class, but `modelType` is {task}; {LEAVE_OUT}")
         if spec.class_imbalance == "class_weight":
             yield Problem(("classImbalance",), f"weighs classes, but `modelType` is {task}; {LEAVE_OUT}")
+        if spec.objective.threshold is not None:
+            text = f"is {shown(spec.objective.threshold)}, but `modelType` is {task}, which has no classes; {LEAVE_OUT}"
+            yield Problem(("objective", "threshold"), text)
+        if spec.options.calibrate is True:
+            text = f"is true, but `modelType` is {task}, which has no probabilities; {LEAVE_OUT}"
+            yield Problem(("options", "calibrate"), text)
 
 
 def _validation(spec: TrainingSpec) -> Iterator[Problem]:
@@ -185,3 +188,12 @@ def _metric(spec: TrainingSpec) -> Iterator[Problem]:
             f"asks for {', '.join(objectives)}, but `objective.metric` for {spec.objective.metric}; keep one of the two"
         )
         yield Problem(("hyperparameterSearch", "objectives"), text)
+    if spec.metric in spec.objective.constraints:
+        text = f"bounds {spec.metric}, which is the metric itself; bound it by a quality gate, or name another metric"
+        yield Problem(("objective", "constraints", str(spec.metric)), text)
+    if spec.speaks_of("cost") and spec.objective.costs is None:
+        text = "is missing, and `cost` needs it: {falsePositive: 1, falseNegative: 5}, say"
+        yield Problem(("objective", "costs"), text)
+    for key, metric in (("costs", "cost"), ("beta", "fbeta")):
+        if getattr(spec.objective, key) is not None and not spec.speaks_of(metric):
+            yield Problem(("objective", key), f"is given, but nothing asks for the metric {metric}; {LEAVE_OUT}")

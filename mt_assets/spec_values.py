@@ -45,6 +45,8 @@ METRIC_NAMES: dict[str, tuple[str, ...]] = {
         "brier",
         "balanced_accuracy",
         "mcc",
+        "fbeta",
+        "cost",
     ),
     "regression": ("rmse", "mae", "r2", "mape", "median_ae"),
     "time_series": ("mase", "smape", "rmse", "mae", "coverage"),

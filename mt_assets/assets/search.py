@@ -74,8 +74,17 @@ def build_search_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
         {"best_params": AssetFace("The configuration to train, and why.", frozenset({"optuna"}))},
         after=("optuna_study",),
     )
-    def best_params(run: PhaseRun, training_plan: TrainingPlan, optuna_study: StudyResult) -> Made:
-        best: BestParams = trainer.select_best(optuna_study, training_plan)
+    def best_params(
+        run: PhaseRun,
+        raw_data: Table,
+        data_profile: DataProfile,
+        folds: Splits,
+        training_plan: TrainingPlan,
+        optuna_study: StudyResult,
+    ) -> Made:
+        chosen: BestParams = trainer.select_best(optuna_study, training_plan)
+        out_of_fold = trainer.fold_predictions(optuna_study, run.store.store.folder, folds, chosen.trial_number)
+        best = chosen.delivering(trainer.decide_delivery(training_plan, raw_data, data_profile, out_of_fold))
         return Made(
             best,
             metadata={
@@ -83,6 +92,11 @@ def build_search_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
                 "score": best.score,
                 "params": show.pairs(best.params, "parameter", "value"),
                 "reason": best.reason,
+                **show.numbers({"threshold": best.delivery.threshold}),
+                "delivery": show.table(
+                    [each.model_dump(include={"decision", "value", "reason"}) for each in best.delivery.decisions]
+                ),
+                "missed_constraints": show.lines(best.delivery.warnings),
             },
         )
 

@@ -56,6 +56,7 @@ def judge(
             y_test=encode_target(frame[profile.target.column], profile.target),
             challenger_prediction=trained.model.scores(frame),
             positive=profile.target.positive,
+            threshold=trained.model.threshold,
             challenger_version=version.number,
             champion=champion,
             test_digest=rows_digest(splits.identities[rows]),
@@ -86,7 +87,7 @@ def _champion_view(
         prediction = model.model.scores(test.take(splits.test[fresh]).frame())
     except DataError as error:
         return _silent(version.number, error.message.rstrip(".")), fresh
-    return ChampionView(version=version.number, prediction=prediction), fresh
+    return ChampionView(version=version.number, prediction=prediction, threshold=model.model.threshold), fresh
 
 
 def _silent(version: int, obstacle: str) -> ChampionView:

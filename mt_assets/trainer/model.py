@@ -20,6 +20,9 @@ from sklearn.utils.metaestimators import available_if
 
 from mt_assets.trainer.data.frames import canonical
 from mt_assets.trainer.errors import StoreError
+from mt_assets.trainer.evaluation.calibration import Calibration
+from mt_assets.trainer.evaluation.delivery import Delivery
+from mt_assets.trainer.evaluation.metrics import predicted_codes
 from mt_assets.trainer.store.record import Record
 
 MODEL_FILE: Final = "model.joblib"
@@ -40,6 +43,7 @@ TRUSTED_TYPES: Final[tuple[str, ...]] = (
     "mt_assets.trainer.features.columns.SquashedNumbers",
     "mt_assets.trainer.features.columns.TextBlock",
     "mt_assets.trainer.features.preprocessor.TablePreprocessor",
+    "mt_assets.trainer.evaluation.calibration.Calibration",
     "mt_assets.trainer.model.TabularModel",
     "numpy.dtype",
     "sklearn.tree._tree.Tree",
@@ -73,6 +77,12 @@ class TabularModel(BaseEstimator):
         Name of the predicted column.
     known : tuple of int or None
         Codes of the classes that the estimator knows, where the rows that it learned from lacked some.
+    positive : int or None
+        Code of the positive class where there are two.
+    threshold : float
+        Probability of the positive class from which a row is labelled as it.
+    calibration : Calibration or None
+        Applied to the estimator's probabilities.
 
     Examples
     --------
@@ -86,15 +96,24 @@ class TabularModel(BaseEstimator):
         classes: tuple[Any, ...] | None,
         target: str,
         known: tuple[int, ...] | None = None,
+        positive: int | None = None,
+        threshold: float = 0.5,
+        calibration: Calibration | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.features = features
         self.classes = classes
         self.target = target
         self.known = known
+        self.positive = positive
+        self.threshold = threshold
+        self.calibration = calibration
 
     def predict(self, frame: pd.DataFrame) -> np.ndarray:
-        """Original labels (the likeliest, the first of equal ones) or values, [n].
+        """Original labels or values, [n].
+
+        Of two classes the positive one where its probability is at least the threshold, of more the likeliest (the
+        first of equal ones).
 
         Raises
         ------
@@ -104,7 +123,7 @@ class TabularModel(BaseEstimator):
         scores = self.scores(frame)
         if self.classes is None:
             return scores
-        labels: np.ndarray = self.classes_[scores.argmax(axis=1)]
+        labels: np.ndarray = self.classes_[predicted_codes(scores, self.positive, self.threshold)]
         return labels
 
     @available_if(_is_classifier)
@@ -130,6 +149,11 @@ class TabularModel(BaseEstimator):
 
     def scores_of(self, encoded: np.ndarray) -> np.ndarray:
         """`scores` of encoded features."""
+        scores = self.uncalibrated(encoded)
+        return scores if self.calibration is None or not len(scores) else self.calibration.apply(scores)
+
+    def uncalibrated(self, encoded: np.ndarray) -> np.ndarray:
+        """What the estimator itself says of encoded features, in the form of `scores`."""
         if not len(encoded):
             return np.empty((0, len(self.classes)) if self.classes is not None else 0)
         if self.classes is None:
@@ -203,6 +227,8 @@ class ModelFacts(Record):
     versions : dict
         Of Python and the libraries.
     notes : tuple of str
+    delivery : Delivery
+        Threshold and calibration, and why they are so.
     model_digest : str
         Sha256 of the model file.
     """
@@ -219,6 +245,7 @@ class ModelFacts(Record):
     seconds: float
     versions: dict[str, str]
     notes: tuple[str, ...] = ()
+    delivery: Delivery = Delivery()
     model_digest: str = ""
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from mt_assets.spec import TrainingSpec
 from mt_assets.spec_values import Gate
 from mt_assets.trainer.errors import TrainingError
-from mt_assets.trainer.evaluation.metrics import METRICS, score
+from mt_assets.trainer.evaluation.metrics import METRICS, USUAL, Terms, score
 from mt_assets.trainer.store.record import Record
 
 if TYPE_CHECKING:  # both bring estimator libraries along, and the decision is read where those are not wanted
@@ -99,12 +99,15 @@ class ChampionView:
         How many of those rows it was trained on. The caller leaves such rows out for both models, so it must be 0.
     obstacle : str
         Why it cannot predict for data of this form; empty where it can.
+    threshold : float
+        By which it labels rows of two classes.
     """
 
     version: int
     prediction: npt.NDArray[np.floating]
     trained_on_test_rows: int = 0
     obstacle: str = ""
+    threshold: float = 0.5
 
 
 Verdict = Literal["promoted", "kept_challenger", "first", "rejected_gates"]
@@ -197,6 +200,7 @@ def compare(
     margin: float | None,
     confidence: float,
     seed: int,
+    terms: tuple[Terms, Terms] = (USUAL, USUAL),
 ) -> Comparison:
     """Compare two models on the same rows: is the first not worse than the second by more than the margin?
 
@@ -217,6 +221,8 @@ def compare(
     confidence : float
         Of each one-sided bound, for example 0.95.
     seed : int
+    terms : (Terms, Terms)
+        By which the challenger and the champion are judged, each with its own threshold.
 
     Raises
     ------
@@ -224,13 +230,14 @@ def compare(
         The metric has no value on these rows.
     """
     gain = METRICS[metric].gain
-    scores = score(metric, y, challenger, positive), score(metric, y, champion, positive)
+    both = tuple(zip((challenger, champion), terms, strict=True))
+    scores = [score(metric, y, each, positive, own) for each, own in both]
     rng = np.random.default_rng(seed)
     strata = [np.flatnonzero(y == code) for code in np.unique(y)] if challenger.ndim == 2 else [np.arange(len(y))]
     differences = np.empty(RESAMPLES if len(y) <= MANY_ROWS else FEWER_RESAMPLES)
     for at in range(len(differences)):
         drawn = np.concatenate([rows[rng.integers(0, len(rows), len(rows))] for rows in strata])
-        again = (score(metric, y[drawn], each[drawn], positive) for each in (challenger, champion))
+        again = (score(metric, y[drawn], each[drawn], positive, own) for each, own in both)
         differences[at] = gain(*again)
     lower, upper = (float(bound) for bound in np.quantile(differences, (1 - confidence, confidence)))
     allowed = default_margin(metric, scores[1]) if margin is None else margin
@@ -264,6 +271,7 @@ def decide_promotion(
     positive: int | None,
     challenger_version: int,
     champion: ChampionView | None,
+    threshold: float = 0.5,
     test_digest: str = "",
     previous: PromotionDecision | None = None,
 ) -> PromotionDecision:
@@ -286,6 +294,8 @@ def decide_promotion(
     challenger_version : int
     champion : ChampionView or None
         None where there is no champion yet.
+    threshold : float
+        By which the new model labels rows of two classes.
     test_digest : str
         Identity of the test rows, see `rows_digest`.
     previous : PromotionDecision or None
@@ -300,7 +310,7 @@ def decide_promotion(
         raise ValueError(f"champion {champion.version} was trained on {champion.trained_on_test_rows} of the test rows")
     comparison, obstacle = None, None
     if champion is not None:
-        comparison, obstacle = _compare(plan, spec, y_test, challenger_prediction, positive, champion)
+        comparison, obstacle = _compare(plan, spec, y_test, challenger_prediction, positive, champion, threshold)
     verdict, reason = _settle(gates, champion, comparison, obstacle)
     reused = previous is not None and test_digest and previous.test_digest == test_digest
     return PromotionDecision(
@@ -325,6 +335,7 @@ def _compare(
     challenger_prediction: npt.NDArray[np.floating],
     positive: int | None,
     champion: ChampionView,
+    threshold: float,
 ) -> tuple[Comparison | None, str | None]:
     """The comparison, or why there can be none."""
     if not len(y_test):
@@ -335,6 +346,7 @@ def _compare(
         return None, "its predictions do not match the new model's (other classes or rows)"
     if challenger_prediction.ndim == 2 and len(np.unique(y_test)) < 2:
         return None, "the test rows hold one class alone"
+    terms = Terms(beta=plan.beta, costs=plan.costs)
     try:
         comparison = compare(
             challenger_prediction,
@@ -345,6 +357,7 @@ def _compare(
             margin=spec.promotion.margin,
             confidence=spec.promotion.confidence,
             seed=plan.seed,
+            terms=(terms.at(threshold), terms.at(champion.threshold)),
         )
     except TrainingError as error:
         return None, f"the comparison failed: {error.message}"

@@ -24,7 +24,7 @@ from mt_assets.trainer.data.splits import Splits
 from mt_assets.trainer.data.table import Table
 from mt_assets.trainer.data.target import encode_target
 from mt_assets.trainer.errors import TrainingError
-from mt_assets.trainer.evaluation.metrics import score
+from mt_assets.trainer.evaluation.goal import Goal
 from mt_assets.trainer.features.preprocessor import TablePreprocessor, rows_digest
 from mt_assets.trainer.model import ModelFacts, TabularModel, TrainedModel, library_versions
 from mt_assets.trainer.planning.plan import TrainingPlan
@@ -106,6 +106,9 @@ def train_final(
         classes=tuple(profile.target.classes) or None,
         target=profile.target.column,
         known=None if complete else tuple(int(code) for code in fitted.present),
+        positive=profile.target.positive,
+        threshold=0.5 if best.delivery.threshold is None else best.delivery.threshold,
+        calibration=best.delivery.calibration,
     )
     fixture = frame[list(features)].iloc[:FIXTURE_ROWS]
     facts = ModelFacts(
@@ -119,6 +122,7 @@ def train_final(
         seconds=time.perf_counter() - started,
         versions=library_versions(),
         notes=fitted.report.notes,
+        delivery=best.delivery,
     )
     return TrainedModel(facts, rows, fixture, model.scores(fixture), model=model)
 
@@ -177,14 +181,14 @@ def learning_curve(
         order = np.random.default_rng(plan.seed).permutation(train)
     validation = _rows(table, splits.validation, profile)
     y = encode_target(validation[profile.target.column], profile.target)
-    counts, scores = [], []
+    goal, counts, scores = Goal.of(plan, profile.target.positive), [], []
     with threadpool_limits(limits=plan.threads):
         for share in shares:
             frame = _rows(table, order[: max(2, round(share * len(order)))], profile)
             encoder, fitted = _fit(plan, best, frame, profile, splits, preprocessor)
             prediction = fitted.predict(encoder.transform(validation), len(profile.target.classes))
             counts.append(len(frame))
-            scores.append(score(plan.metric, y, prediction, profile.target.positive))
+            scores.append(goal.judge(y, prediction).score)
     return LearningCurve(metric=plan.metric, rows=tuple(counts), scores=tuple(scores))
 
 

@@ -13,9 +13,12 @@ from mt_assets.trainer.checks import Check
 from mt_assets.trainer.data.profile import DataProfile
 from mt_assets.trainer.data.splits import Splits
 from mt_assets.trainer.data.table import Table
-from mt_assets.trainer.data.target import encode_target
+from mt_assets.trainer.evaluation.delivery import cross_fitted, pooled_delivery
+from mt_assets.trainer.evaluation.goal import Goal
 from mt_assets.trainer.evaluation.metrics import (
     METRICS,
+    Task,
+    Terms,
     all_metrics,
     confusion_matrix,
     metric_names,
@@ -23,7 +26,7 @@ from mt_assets.trainer.evaluation.metrics import (
     score,
 )
 from mt_assets.trainer.evaluation.plots import PLOTS, plot_files
-from mt_assets.trainer.evaluation.predictions import FoldPrediction, pooled
+from mt_assets.trainer.evaluation.predictions import FoldPrediction, pooled, targets
 from mt_assets.trainer.model import TabularModel, TrainedModel
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.store.record import Record
@@ -146,7 +149,7 @@ def evaluate(
         What the best candidate predicted for the validation rows of each fold, at least one.
     """
     model, target = trained.model, profile.target
-    truth = _targets(table, profile, splits)
+    truth = targets(table, profile, np.concatenate([splits.learning, splits.test]))
     frame = table.take(splits.test if len(splits.test) else splits.learning[:_BATCH_ROWS]).frame([*profile.features])
     latency_ms = _latency_ms(model, frame)
     start = perf_counter()
@@ -154,27 +157,32 @@ def evaluate(
     seconds = perf_counter() - start
     rows_per_second = len(frame) / max(seconds, 1e-9)
 
-    judged = FoldPrediction(fold=0, positions=splits.test, prediction=prediction)
+    goal = Goal.of(plan, target.positive)
+    of_folds = cross_fitted(goal, trained.facts.delivery, cross_validation, truth, plan.seed)
+    judged, terms = FoldPrediction(fold=0, positions=splits.test, prediction=prediction), goal.terms.at(model.threshold)
     if not len(splits.test):
-        judged = pooled(cross_validation)
+        together = pooled_delivery(of_folds)
+        judged, terms = together.fold, together.terms
     y = _of(truth, judged.positions)
     baseline = _baseline(_of(truth, splits.learning), len(y), len(target.classes))
-    test = all_metrics(plan.task, y, judged.prediction, target.positive)
-    base = all_metrics(plan.task, y, baseline, target.positive)
-    gain, gain_error, test_error = _errors(plan, y, judged.prediction, baseline, target.positive)
+    test = all_metrics(plan.task, y, judged.prediction, target.positive, terms)
+    # What a constant answer is best labelled as does not depend on the model's threshold.
+    base = all_metrics(plan.task, y, baseline, target.positive, terms.at(terms.indifference))
+    gain, gain_error, test_error = _errors(goal, plan.seed, y, judged.prediction, baseline, terms)
     by_fold = [
-        all_metrics(plan.task, _of(truth, fold.positions), fold.prediction, target.positive)
-        for fold in cross_validation
+        all_metrics(plan.task, _of(truth, each.fold.positions), each.fold.prediction, target.positive, each.terms)
+        for each in of_folds
     ]
     counts: list[list[int]] = []
     if 0 < len(target.classes) <= _LISTED_CLASSES:
-        counts = confusion_matrix(y, predicted_codes(judged.prediction), len(target.classes)).tolist()
+        labels = predicted_codes(judged.prediction, target.positive, terms.threshold)
+        counts = confusion_matrix(y, labels, len(target.classes)).tolist()
     evaluation = Evaluation(
         metric=plan.metric,
         test=test,
         baseline=base,
         validation=dict(zip((fold.fold for fold in cross_validation), by_fold, strict=True)).get(0, {}),
-        cross_validation=_over_folds(by_fold, metric_names(plan.task, len(target.classes))),
+        cross_validation=_over_folds(by_fold, metric_names(plan.task, len(target.classes), terms)),
         folds=len(by_fold),
         n_test=len(y),
         out_of_fold=not len(splits.test),
@@ -188,14 +196,11 @@ def evaluate(
         size_mb=trained.size_mb,
         note=_note(splits, len(y), test),
     )
-    _attach(evaluation, judged, y, profile)
+    before = None
+    if model.calibration is not None:
+        before = model.uncalibrated(model.encode(frame)) if len(splits.test) else pooled(cross_validation).prediction
+    _attach(evaluation, judged, before, y, profile, goal, terms.threshold)
     return evaluation
-
-
-def _targets(table: Table, profile: DataProfile, splits: Splits) -> "pd.Series[Any]":
-    """Class codes or values of every row that is learned from or tested on, by position."""
-    column = table.take(np.concatenate([splits.learning, splits.test])).frame([profile.target.column])
-    return pd.Series(encode_target(column[profile.target.column], profile.target), index=column.index)
 
 
 def _of(truth: "pd.Series[Any]", positions: npt.NDArray[np.int64]) -> npt.NDArray:
@@ -210,24 +215,24 @@ def _baseline(learned: npt.NDArray, rows: int, n_classes: int) -> npt.NDArray[np
 
 
 def _errors(
-    plan: TrainingPlan,
-    y: npt.NDArray,
-    prediction: npt.NDArray,
-    baseline: npt.NDArray,
-    positive: int | None,
+    goal: Goal, seed: int, y: npt.NDArray, prediction: npt.NDArray, baseline: npt.NDArray, terms: Terms
 ) -> tuple[float | None, float | None, float | None]:
     """Gain over the baseline, its standard error, and that of the score: bootstrap of rows, both models on the same."""
-    metric = METRICS[plan.metric]
-    values = [all_metrics(plan.task, y, p, positive)[metric.name] for p in (prediction, baseline)]
+    metric, positive, constant = METRICS[goal.metric], goal.positive, terms.at(terms.indifference)
+    task: Task = "classification" if prediction.ndim == 2 else "regression"
+    values = [
+        all_metrics(task, y, p, positive, at)[metric.name] for p, at in ((prediction, terms), (baseline, constant))
+    ]
     if values[0] is None or values[1] is None:
         return None, None, None
-    rng = np.random.default_rng(plan.seed)
+    rng = np.random.default_rng(seed)
     size = min(len(y), _RESAMPLED_ROWS)
     scores, gains = np.empty(_RESAMPLES), np.empty(_RESAMPLES)
     for at in range(_RESAMPLES):
         rows = rng.integers(0, len(y), size)
-        scores[at] = score(metric.name, y[rows], prediction[rows], positive)
-        gains[at] = metric.gain(scores[at], score(metric.name, y[rows], baseline[rows], positive))
+        own = terms if np.ndim(terms.threshold) == 0 else terms.at(np.asarray(terms.threshold)[rows])
+        scores[at] = score(metric.name, y[rows], prediction[rows], positive, own)
+        gains[at] = metric.gain(scores[at], score(metric.name, y[rows], baseline[rows], positive, constant))
     shrink = np.sqrt(size / len(y))
     return metric.gain(values[0], values[1]), float(gains.std() * shrink), float(scores.std() * shrink)
 
@@ -267,7 +272,15 @@ def _note(splits: Splits, rows: int, test: Values) -> str:
     return " ".join(notes)
 
 
-def _attach(evaluation: Evaluation, judged: FoldPrediction, y: npt.NDArray, profile: DataProfile) -> None:
+def _attach(
+    evaluation: Evaluation,
+    judged: FoldPrediction,
+    before: npt.NDArray | None,
+    y: npt.NDArray,
+    profile: DataProfile,
+    goal: Goal,
+    threshold: float | npt.NDArray[np.float64],
+) -> None:
     for name, array in (("test_predictions.npy", judged.prediction), ("test_positions.npy", judged.positions)):
         out = BytesIO()
         np.save(out, array, allow_pickle=False)
@@ -278,8 +291,10 @@ def _attach(evaluation: Evaluation, judged: FoldPrediction, y: npt.NDArray, prof
         y,
         judged.prediction,
         classes=profile.target.classes,
-        positive=profile.target.positive,
         target=profile.target.column,
+        goal=goal,
+        threshold=threshold,
+        before=before,
         rows="out-of-fold rows" if evaluation.out_of_fold else "test rows",
     )
     for name, png in plots.items():

@@ -10,6 +10,7 @@ from mt_assets.trainer.data.profile import DataProfile
 from mt_assets.trainer.data.splits import Splits
 from mt_assets.trainer.data.table import Table
 from mt_assets.trainer.data.target import encode_target
+from mt_assets.trainer.evaluation.goal import Goal
 from mt_assets.trainer.evaluation.metrics import METRICS, score
 from mt_assets.trainer.evaluation.plot_style import both_sizes
 from mt_assets.trainer.evaluation.plots import importance_bars
@@ -108,6 +109,7 @@ def explain(
     frame = table.take(rows).frame([*columns, target.column])
     y = encode_target(frame[target.column], target)
 
+    terms = Goal.of(plan, target.positive).terms.at(model.threshold)
     encoded = model.encode(frame)
     sources = np.array([model.source_columns[name] for name in model.encoded_names], dtype=object)
     own = _model_importance(model.estimator, sources, columns)
@@ -115,7 +117,7 @@ def explain(
         model.scores_of,
         encoded,
         {name: np.flatnonzero(sources == name) for name in columns if own is None or own[name] > 0},
-        lambda prediction: score(plan.metric, y, prediction, target.positive),
+        lambda prediction: score(plan.metric, y, prediction, target.positive, terms),
         METRICS[plan.metric].gain,
         rng,
     )

@@ -7,7 +7,7 @@ is defined, it equals scikit-learn's.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -23,6 +23,42 @@ Codes = npt.NDArray[np.int64]
 EPSILON = float(np.finfo(np.float64).eps)
 """Probabilities are kept this far from 0 under the logarithm, as scikit-learn does: a forest that gives the true
 class 0 costs 36 for that row, and not infinity."""
+
+
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """What figures about labels depend on besides the rows.
+
+    Attributes
+    ----------
+    threshold : float or ndarray [n]
+        Probability of the positive class from which a row of two classes is labelled as it; one for each row where
+        rows have their own.
+    beta : float or None
+        How much more recall counts than precision in `fbeta` (van Rijsbergen 1979: as many times); None is not asked.
+    costs : (float, float) or None
+        Of a false positive and of a false negative, for `cost`; None is not asked.
+    """
+
+    threshold: float | Floats = 0.5
+    beta: float | None = None
+    costs: tuple[float, float] | None = None
+
+    @property
+    def indifference(self) -> float:
+        """The threshold at which either label costs the same, were the probabilities true: c_fp / (c_fp + c_fn).
+
+        Elkan, The Foundations of Cost-Sensitive Learning (2001), with correct labels free. Without costs it is 0.5.
+        """
+        return 0.5 if self.costs is None else self.costs[0] / (self.costs[0] + self.costs[1])
+
+    def at(self, threshold: float | Floats) -> "Terms":
+        """The same with another threshold."""
+        return replace(self, threshold=threshold)
+
+
+USUAL = Terms()
+"""Labels as the likeliest class gives them; neither `fbeta` nor `cost` is asked for."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +77,7 @@ class Answers:
         Rows are the true classes, columns the predicted ones; empty for regression.
     positive : int
         Code of the class that binary precision, recall and curves speak of.
+    terms : Terms
     """
 
     y: npt.NDArray[np.int64] | Floats
@@ -48,6 +85,7 @@ class Answers:
     predicted: npt.NDArray[np.int64] | Floats
     confusion: npt.NDArray[np.int64]
     positive: int
+    terms: Terms = USUAL
 
     @property
     def binary(self) -> bool:
@@ -84,6 +122,8 @@ class Metric:
         changes no ranking. None: the metric is always defined on finite input.
     binary_only : bool
         Whether it exists for two classes alone.
+    asked : "beta", "costs" or None
+        The part of the terms without which it is not reported.
     """
 
     name: str
@@ -93,6 +133,7 @@ class Metric:
     function: Callable[[Answers], float | None]
     undefined: float | None = None
     binary_only: bool = False
+    asked: Literal["beta", "costs"] | None = None
 
     @property
     def greater_is_better(self) -> bool:
@@ -141,6 +182,24 @@ def _recall(a: Answers) -> float | None:
 
 def _f1(a: Answers) -> float | None:
     return _share_of_positive(a, 2)
+
+
+def _fbeta(a: Answers) -> float | None:
+    """(1 + b²) hits / ((1 + b²) hits + b² missed + false alarms), of the positive class or the mean of all."""
+    weight = (a.terms.beta or 1.0) ** 2
+    hits, predicted, true = np.diag(a.confusion), a.confusion.sum(axis=0), a.confusion.sum(axis=1)
+    values = (1 + weight) * hits / np.maximum(weight * true + predicted, EPSILON)
+    if not a.binary:
+        return float(values[(predicted + true) > 0].mean())
+    return float(values[a.positive]) if true[a.positive] else None
+
+
+def _cost(a: Answers) -> float:
+    """Mean cost of a row."""
+    false_positive, false_negative = a.terms.costs or (1.0, 1.0)
+    other = 1 - a.positive
+    total = false_positive * a.confusion[other, a.positive] + false_negative * a.confusion[a.positive, other]
+    return float(total / len(a.y))
 
 
 def _balanced_accuracy(a: Answers) -> float | None:
@@ -239,6 +298,8 @@ METRICS: dict[str, Metric] = {
         Metric("brier", "minimize", _C, "proba", _brier, binary_only=True),
         Metric("balanced_accuracy", "maximize", _C, "labels", _balanced_accuracy, undefined=0.5),
         Metric("mcc", "maximize", _C, "labels", _mcc, undefined=0.0),
+        Metric("fbeta", "maximize", _C, "labels", _fbeta, undefined=0.0, asked="beta"),
+        Metric("cost", "minimize", _C, "labels", _cost, binary_only=True, asked="costs"),
         Metric("rmse", "minimize", _R, "values", _rmse),
         Metric("mae", "minimize", _R, "values", _mae),
         Metric("r2", "maximize", _R, "values", _r2, undefined=0.0),
@@ -251,24 +312,35 @@ METRICS: dict[str, Metric] = {
 DIRECTION: dict[str, Direction] = {name: metric.direction for name, metric in METRICS.items()}
 
 
-def metric_names(task: Task, n_classes: int = 0) -> tuple[str, ...]:
-    """The metrics of a task, in the order in which they are reported.
+def metric_names(task: Task, n_classes: int = 0, terms: Terms = USUAL) -> tuple[str, ...]:
+    """The metrics of a task that are reported, in their order.
 
     Parameters
     ----------
     task : "classification" or "regression"
     n_classes : int
         Number of classes; ignored for regression.
+    terms : Terms
     """
-    return tuple(name for name, metric in METRICS.items() if metric.suits(task, n_classes))
+    return tuple(
+        name
+        for name, metric in METRICS.items()
+        if metric.suits(task, n_classes) and (metric.asked is None or getattr(terms, metric.asked) is not None)
+    )
 
 
-def predicted_codes(prediction: npt.NDArray[np.floating]) -> Codes:
-    """The class code that each row of probabilities [n, k] speaks for: the likeliest, the first of equal ones.
+def predicted_codes(
+    prediction: npt.NDArray[np.floating], positive: int | None = None, threshold: float | Floats = 0.5
+) -> Codes:
+    """The class code that each row of probabilities [n, k] is labelled with.
 
-    Two classes: 0.5 is then the threshold of the positive one.
+    Of two classes the positive one (code 1 unless it is named) where its probability is at least the threshold; of
+    more the likeliest, the first of equal ones.
     """
-    return np.argmax(prediction, axis=1).astype(np.int64)
+    if prediction.shape[1] != 2:
+        return np.argmax(prediction, axis=1).astype(np.int64)
+    code = 1 if positive is None else positive
+    return np.where(prediction[:, code] >= threshold, code, 1 - code).astype(np.int64)
 
 
 def confusion_matrix(y: npt.NDArray, predicted: npt.NDArray, n_classes: int) -> npt.NDArray[np.int64]:
@@ -277,16 +349,16 @@ def confusion_matrix(y: npt.NDArray, predicted: npt.NDArray, n_classes: int) -> 
     return np.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes).astype(np.int64)
 
 
-def _answers(y: npt.NDArray, prediction: npt.NDArray, positive: int | None) -> Answers:
+def _answers(y: npt.NDArray, prediction: npt.NDArray, positive: int | None, terms: Terms) -> Answers:
     values = np.asarray(prediction, dtype=np.float64)
     if values.ndim == 1:
         return Answers(np.asarray(y, dtype=np.float64), values, values, np.empty((0, 0), dtype=np.int64), 0)
-    codes, predicted = np.asarray(y).astype(np.int64), predicted_codes(values)
+    codes, predicted = np.asarray(y).astype(np.int64), predicted_codes(values, positive, terms.threshold)
     counts = confusion_matrix(codes, predicted, values.shape[1])
-    return Answers(codes, values, predicted, counts, 1 if positive is None else positive)
+    return Answers(codes, values, predicted, counts, 1 if positive is None else positive, terms)
 
 
-def score(metric: str, y: npt.NDArray, prediction: npt.NDArray, positive: int | None) -> float:
+def score(metric: str, y: npt.NDArray, prediction: npt.NDArray, positive: int | None, terms: Terms = USUAL) -> float:
     """Compute one metric for comparing candidates.
 
     Parameters
@@ -299,6 +371,8 @@ def score(metric: str, y: npt.NDArray, prediction: npt.NDArray, positive: int | 
         Probabilities in the order of the class codes, or predicted values.
     positive : int or None
         Code of the positive class where there are two.
+    terms : Terms
+        Threshold, and what `fbeta` and `cost` depend on.
 
     Returns
     -------
@@ -314,23 +388,34 @@ def score(metric: str, y: npt.NDArray, prediction: npt.NDArray, positive: int | 
         bad = int((~np.isfinite(prediction).reshape(len(prediction), -1)).any(axis=1).sum())
         raise TrainingError(f"The model predicted NaN or infinity for {bad} of {len(prediction)} rows.")
     with np.errstate(all="ignore"):
-        value = METRICS[metric].function(_answers(y, prediction, positive)) if len(y) else None
+        value = METRICS[metric].function(_answers(y, prediction, positive, terms)) if len(y) else None
+    return defined(metric, value, len(y))
+
+
+def defined(metric: str, value: float | None, rows: int) -> float:
+    """The value, or what stands for it where the rows cannot tell it.
+
+    Raises
+    ------
+    TrainingError
+        There is no finite one.
+    """
     if value is None:
         value = METRICS[metric].undefined
     if value is None or not np.isfinite(value):
-        raise TrainingError(f"The metric {metric} has no finite value on these {len(y)} rows.")
+        raise TrainingError(f"The metric {metric} has no finite value on these {rows} rows.")
     return value
 
 
 def all_metrics(
-    task: Task, y: npt.NDArray, prediction: npt.NDArray, positive: int | None = None
+    task: Task, y: npt.NDArray, prediction: npt.NDArray, positive: int | None = None, terms: Terms = USUAL
 ) -> dict[str, float | None]:
     """Compute every metric of the task.
 
     Parameters
     ----------
     task : "classification" or "regression"
-    y, prediction, positive
+    y, prediction, positive, terms
         As for `score`.
 
     Returns
@@ -339,10 +424,10 @@ def all_metrics(
         Name to value, finite or None. Precision, recall and f1 are those of the positive class for two classes, and
         macro averages for more. With fewer than two classes in `y`, what tells classes apart is None.
     """
-    names = metric_names(task, prediction.shape[1] if prediction.ndim == 2 else 0)
+    names = metric_names(task, prediction.shape[1] if prediction.ndim == 2 else 0, terms)
     if not len(y) or not np.isfinite(prediction).all():
         return dict.fromkeys(names)
     with np.errstate(all="ignore"):
-        answers = _answers(y, prediction, positive)
+        answers = _answers(y, prediction, positive, terms)
         values = {name: METRICS[name].function(answers) for name in names}
     return {name: value if value is not None and np.isfinite(value) else None for name, value in values.items()}

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mt_assets.trainer.evaluation import metrics
+from mt_assets.trainer.evaluation.goal import Goal, label_scores
 from mt_assets.trainer.evaluation.plot_style import (
     BLUE,
     GREEN,
@@ -46,15 +47,15 @@ _DOTS = 800
 """More rows than this are drawn as hexagons coloured by their number."""
 
 
-def confusion_matrix(y: Array, prediction: Array, classes: Labels, *, rows: str = "test rows", small: bool) -> bytes:
+def confusion_matrix(y: Array, predicted: Array, classes: Labels, *, rows: str = "test rows", small: bool) -> bytes:
     """Draw where each true class goes: colour is the share of the true class, the number counts rows.
 
     Parameters
     ----------
     y : ndarray [n]
         Class codes.
-    prediction : ndarray [n, k]
-        Probabilities in the order of the codes.
+    predicted : ndarray [n]
+        Codes of the classes that they were labelled with.
     classes : sequence
         The k labels.
     rows : str
@@ -63,7 +64,7 @@ def confusion_matrix(y: Array, prediction: Array, classes: Labels, *, rows: str 
     from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
     k = len(classes)
-    counts = metrics.confusion_matrix(y, metrics.predicted_codes(prediction), k)
+    counts = metrics.confusion_matrix(y, predicted, k)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     sheet = Sheet(f"Confusion matrix, {len(y):,} {rows}", small=small, height=1.25 if k > _NUMBERED_CLASSES else 1.0)
     axes = sheet.axes
@@ -186,26 +187,33 @@ def _precision_recall_points(hit: Array, scores: Array) -> tuple[Array, Array, f
 
 
 def calibration(
-    y: Array, prediction: Array, classes: Labels, positive: int | None, *, rows: str = "test rows", small: bool
+    y: Array,
+    prediction: Array,
+    classes: Labels,
+    positive: int | None,
+    *,
+    before: Array | None = None,
+    rows: str = "test rows",
+    small: bool,
 ) -> bytes:
     """Draw what happened against what was promised, in up to ten bins of equally many rows.
 
     Two classes: probability of the positive one. More: the probability of the predicted class against how often it
-    was right.
+    was right. With the probabilities before they were calibrated as a second line, where there are such.
     """
+    code = 1 if positive is None else positive
     if len(classes) == 2:
-        code = 1 if positive is None else positive
-        promised, happened = prediction[:, code], (y == code).astype(float)
         x, height = f"Predicted probability of {text(classes[code], 20)}", "Observed share"
     else:
-        promised = prediction.max(axis=1)
-        happened = (metrics.predicted_codes(prediction) == y).astype(float)
         x, height = "Probability of the predicted class", "Share that is right"
     sheet = Sheet(f"Calibration, {len(y):,} {rows}", small=small)
     sheet.axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle="--", label="perfect")
-    parts = np.array_split(np.argsort(promised, kind="stable"), max(1, min(10, len(y) // 10)))
-    middle = np.array([promised[part].mean() for part in parts])
-    share = np.array([happened[part].mean() for part in parts])
+    if before is not None:
+        middle, share, _ = _bins(y, before, code)
+        sheet.axes.plot(
+            middle, share, color=ORANGE, marker="s", markersize=3, linewidth=1.0, label="before calibration"
+        )
+    middle, share, parts = _bins(y, prediction, code)
     low, high = _wilson(share, np.array([len(part) for part in parts]))
     sheet.axes.errorbar(
         middle, share, yerr=[share - low, high - share], color=BLUE, marker="o", markersize=4, linewidth=1.4,
@@ -217,6 +225,20 @@ def calibration(
     return sheet.png()
 
 
+def _bins(y: Array, prediction: Array, positive: int) -> tuple[Array, Array, list[Array]]:
+    """Mean promise and share that came true in bins of equally many rows, and the rows of each bin."""
+    if prediction.shape[1] == 2:
+        promised, happened = prediction[:, positive], (y == positive).astype(float)
+    else:
+        promised, happened = prediction.max(axis=1), (metrics.predicted_codes(prediction) == y).astype(float)
+    parts = np.array_split(np.argsort(promised, kind="stable"), max(1, min(10, len(y) // 10)))
+    return (
+        np.array([promised[part].mean() for part in parts]),
+        np.array([happened[part].mean() for part in parts]),
+        parts,
+    )
+
+
 def _wilson(share: Array, n: Array) -> tuple[Array, Array]:
     """95% interval of a share of n rows (Wilson 1927): stays within 0 and 1, and is not empty at either."""
     z = 1.96
@@ -226,24 +248,41 @@ def _wilson(share: Array, n: Array) -> tuple[Array, Array]:
 
 
 def threshold_curve(
-    y: Array, prediction: Array, classes: Labels, positive: int | None, *, rows: str = "test rows", small: bool
+    y: Array,
+    prediction: Array,
+    classes: Labels,
+    goal: Goal,
+    threshold: float = 0.5,
+    *,
+    rows: str = "test rows",
+    small: bool,
 ) -> bytes:
-    """Draw precision, recall and f1 of the positive class against the probability from which a row is taken for it."""
-    code = 1 if positive is None else positive
-    hit = y == code
+    """Draw precision, recall and f1 of the positive class against the probability from which a row is taken for it.
+
+    With the metric of the goal, where that is another one about labels (costs as shares of the highest), the bounds of
+    its constraints as dotted lines in the metric's colour, and the threshold in use.
+    """
+    code = 1 if goal.positive is None else goal.positive
+    scores = prediction[:, code]
     sheet = Sheet(f"Decision threshold, {len(y):,} {rows}", small=small)
-    if hit.any():
-        scores, found, taken = _cumulative(hit, prediction[:, code])
-        precision, recall = found / taken, found / hit.sum()
-        f1 = 2 * found / (taken + hit.sum())
-        best = int(np.argmax(f1))
-        for values, colour, name in ((precision, BLUE, "precision"), (recall, GREEN, "recall"), (f1, ORANGE, "f1")):
-            sheet.axes.plot(*_thinned(scores, values), color=colour, linewidth=1.6, label=name)
-        caption = f"best f1 {f1[best]:.3f} at {scores[best]:.2f}"
-        sheet.axes.plot(scores[best], f1[best], "o", color=ORANGE, markersize=5, label=caption)
-    sheet.axes.axvline(0.5, color=MUTED, linewidth=1, linestyle="--", label="threshold in use, 0.5")
+    colours = {"precision": BLUE, "recall": GREEN, "f1": ORANGE}
+    if metrics.METRICS[goal.metric].needs == "labels":
+        colours.setdefault(goal.metric, INK)
+    places = np.unique(np.concatenate([np.quantile(scores, np.linspace(0, 1, _CURVE_POINTS)), [threshold]]))
+    curves = label_scores(list(colours), y, scores, goal.positive, places, goal.terms)
+    for name, values in curves.items():
+        highest = float(values.max()) if name == "cost" else 1.0
+        caption = f"cost, of at most {highest:.3g}" if name == "cost" else name
+        sheet.axes.plot(places, values / (highest or 1.0), color=colours[name], linewidth=1.6, label=caption)
+    for bound in goal.constraints:
+        if bound.metric in colours and bound.metric != "cost":
+            caption = f"{bound.metric} {bound.operator} {bound.bound:g}"
+            sheet.axes.axhline(bound.bound, color=colours[bound.metric], linewidth=1.1, linestyle=":", label=caption)
+    sheet.axes.axvline(
+        threshold, color=MUTED, linewidth=1.2, linestyle="--", label=f"threshold in use, {threshold:.3g}"
+    )
     sheet.unit_square()
-    sheet.label(f"Probability of {text(classes[code], 20)} from which a row counts as such", "Precision, recall, f1")
+    sheet.label(f"Probability of {text(classes[code], 20)} from which a row counts as such", "Value on these rows")
     sheet.legend_above(3)
     return sheet.png()
 
@@ -334,8 +373,10 @@ def plot_files(
     prediction: Array,
     *,
     classes: Labels,
-    positive: int | None,
     target: str,
+    goal: Goal,
+    threshold: float | Array = 0.5,
+    before: Array | None = None,
     rows: str = "test rows",
 ) -> dict[str, bytes]:
     """Every plot that fits the task, in both sizes, by file name.
@@ -348,10 +389,14 @@ def plot_files(
         Probabilities in the order of the class codes, or predicted values.
     classes : sequence
         Labels in the order of the codes; empty for regression.
-    positive : int or None
-        Code of the positive class of a binary target.
     target : str
         Name of the target column.
+    goal : Goal
+        What the model aims at; its positive class is the one of the curves.
+    threshold : float or ndarray [n]
+        By which rows of two classes were labelled.
+    before : ndarray [n, k], optional
+        Probabilities before calibration, where they were calibrated.
     rows : str
         Which rows these are, for the titles.
     """
@@ -359,9 +404,13 @@ def plot_files(
         values: list[Callable[..., bytes]] = [predicted_vs_actual, residuals]
         draws = [partial(plot, y, prediction, target=target, rows=rows) for plot in values]
     else:
-        curves = [roc_curve, precision_recall, calibration, *([threshold_curve] if len(classes) == 2 else [])]
-        draws = [partial(confusion_matrix, y, prediction, classes, rows=rows)]
-        draws += [partial(curve, y, prediction, classes, positive, rows=rows) for curve in curves]
+        predicted = metrics.predicted_codes(prediction, goal.positive, threshold)
+        curves: list[Callable[..., bytes]] = [roc_curve, precision_recall]
+        draws = [partial(confusion_matrix, y, predicted, classes, rows=rows)]
+        draws += [partial(curve, y, prediction, classes, goal.positive, rows=rows) for curve in curves]
+        draws += [partial(calibration, y, prediction, classes, goal.positive, before=before, rows=rows)]
+        if len(classes) == 2:
+            draws += [partial(threshold_curve, y, prediction, classes, goal, float(np.mean(threshold)), rows=rows)]
     files: dict[str, bytes] = {}
     for draw in draws:
         files |= both_sizes(draw.func.__name__, draw)

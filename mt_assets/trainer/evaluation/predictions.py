@@ -1,9 +1,15 @@
 """Predictions together with the rows that they are for."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
+
+from mt_assets.trainer.data.profile import DataProfile
+from mt_assets.trainer.data.table import Table
+from mt_assets.trainer.data.target import encode_target
 
 
 @dataclass(frozen=True)
@@ -34,3 +40,9 @@ def pooled(folds: tuple[FoldPrediction, ...]) -> FoldPrediction:
     np.add.at(total, row, prediction)
     times = np.bincount(row).reshape(-1, *[1] * (prediction.ndim - 1))
     return FoldPrediction(fold=0, positions=positions, prediction=total / times)
+
+
+def targets(table: Table, profile: DataProfile, positions: npt.NDArray[np.int64]) -> "pd.Series[Any]":
+    """Class codes or values of rows, by position."""
+    column = table.take(positions).frame([profile.target.column])
+    return pd.Series(encode_target(column[profile.target.column], profile.target), index=column.index)

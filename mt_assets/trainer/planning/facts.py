@@ -69,6 +69,16 @@ class Facts:
         return None if self.minority_share is None else round(self.minority_share * self.n_classes, 4)
 
     @property
+    def minority_rows(self) -> int:
+        """Learning rows of the rarest class; 0 for regression."""
+        return round((self.minority_share or 0.0) * self.rows)
+
+    @property
+    def constraints(self) -> dict[str, str]:
+        """Bounds that metrics have to keep."""
+        return dict(self.spec.objective.constraints)
+
+    @property
     def objectives(self) -> tuple[str, ...]:
         """Metrics of a search for several things at once; empty for the usual one."""
         return tuple(self.spec.hyperparameter_search.objectives or ())

@@ -197,6 +197,15 @@ CLASS_WEIGHT = RuleTable(
             "classImbalance",
         ),
         Rule(
+            "imbalance.asked_weights_probabilities",
+            lambda f: f.spec.class_imbalance == "class_weight" and METRIC.value(f) in PROBABILITY_METRICS,
+            "balanced",
+            "The spec asks for class weights. They shift the probabilities that the metric judges, so that the scores"
+            " of the search look worse; calibration undoes it where it is tried and helps.",
+            "classImbalance",
+            ("minority_share", "balance"),
+        ),
+        Rule(
             "imbalance.asked_weights",
             lambda f: f.spec.class_imbalance == "class_weight",
             "balanced",

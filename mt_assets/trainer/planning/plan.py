@@ -15,7 +15,7 @@ from mt_assets.trainer.data.profile import DataProfile
 from mt_assets.trainer.data.splits import Splits
 from mt_assets.trainer.data.table import Table
 from mt_assets.trainer.errors import SpecError
-from mt_assets.trainer.evaluation.metrics import metric_names
+from mt_assets.trainer.evaluation.metrics import Terms, metric_names
 from mt_assets.trainer.planning.candidates import absences, competing, present
 from mt_assets.trainer.planning.decision import Decision
 from mt_assets.trainer.planning.facts import Facts, gather_facts
@@ -50,6 +50,17 @@ class TrainingPlan(Record):
     threads : int
         Threads of each fit.
     seed : int
+    constraints : dict
+        Metric to the bound that it has to keep, such as `precision` to `>=0.5`.
+    threshold : float, "tuned" or None
+        Probability of the positive class from which a row is labelled as it, or that it is found out of fold; None for
+        more classes and for regression.
+    beta : float or None
+        Of `fbeta`, where the spec speaks of it.
+    costs : (float, float) or None
+        Of a false positive and a false negative, where the spec speaks of `cost`.
+    calibrate : bool
+        Whether calibration is tried; it is kept only where it helps out of fold.
     decisions : tuple of Decision
         Every choice above and those about target and folds, in the order in which they were made.
     """
@@ -70,6 +81,11 @@ class TrainingPlan(Record):
     folds_per_trial: int
     threads: int
     seed: int
+    constraints: dict[str, str] = {}
+    threshold: float | Literal["tuned"] | None = 0.5
+    beta: float | None = None
+    costs: tuple[float, float] | None = None
+    calibrate: bool = False
     decisions: tuple[Decision, ...]
 
     def extended(self, rounds: int) -> "TrainingPlan":
@@ -149,6 +165,11 @@ def decide(facts: Facts, earlier: tuple[Decision, ...] = ()) -> TrainingPlan:
         folds_per_trial=facts.folds,
         threads=value["threads"],
         seed=value["seed"],
+        constraints=facts.constraints,
+        threshold=value["threshold"],
+        beta=facts.spec.beta,
+        costs=facts.spec.costs,
+        calibrate=value["calibrate"],
         decisions=(*earlier, *decisions.values()),
     )
 
@@ -177,12 +198,18 @@ def _refuse_impossible(facts: Facts) -> None:
 
     Reading a spec refuses what is wrong in itself; here the task and the number of classes are known as well.
     """
-    suitable = metric_names(facts.task, facts.n_classes)
+    suitable = metric_names(facts.task, facts.n_classes, Terms(beta=facts.spec.beta, costs=facts.spec.costs))
     kind = f"{facts.task} with {facts.n_classes} classes" if facts.n_classes else facts.task
-    metrics = {METRIC.rule(facts).override: METRIC.value(facts), "promotion.metric": facts.spec.promotion.metric}
-    for key, metric in metrics.items():
+    metrics = [(METRIC.rule(facts).override, METRIC.value(facts)), ("promotion.metric", facts.spec.promotion.metric)]
+    metrics += [("objective.constraints", name) for name in facts.constraints]
+    for key, metric in metrics:
         if metric is not None and metric not in suitable:
             _refuse(key, metric, f"is not a metric of {kind}", suitable)
+    if facts.spec.objective.threshold is not None and facts.n_classes != 2:
+        raise SpecError(
+            f"`objective.threshold` is for two classes, but this is {kind}.",
+            suggestions=("Leave `objective.threshold` out.",),
+        )
     for name in facts.spec.algorithms or ():
         if name not in facts.available:
             _refuse("algorithm", name, f"cannot be trained for {facts.task} by this version", facts.available)

@@ -3,6 +3,7 @@
 A new choice is a new table here; a new case is a new row in its table.
 """
 
+from mt_assets.trainer.planning.delivery_rules import CALIBRATION, THRESHOLD
 from mt_assets.trainer.planning.model_rules import CANDIDATES, CLASS_WEIGHT, ENSEMBLE, METRIC, RECOMMENDATION, meant
 from mt_assets.trainer.planning.search_rules import (
     EARLY_STOPPING,
@@ -27,6 +28,8 @@ TABLES = (
     PRUNER,
     TIMEOUT,
     CLASS_WEIGHT,
+    THRESHOLD,
+    CALIBRATION,
     EARLY_STOPPING,
     THREADS,
     WORKERS,

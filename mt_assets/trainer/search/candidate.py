@@ -69,6 +69,8 @@ class CandidateResult:
         One for each of them.
     score : float
         Mean of the scores; with folds of one row, the score of all predictions together.
+    violation : float
+        By how much all predictions together miss the constraints of the goal; 0 where they keep them.
     pruned : bool
         Whether it was given up before the last fold.
     """
@@ -77,6 +79,7 @@ class CandidateResult:
     folds: tuple[FoldResult, ...]
     scores: tuple[float, ...]
     score: float
+    violation: float = 0.0
     pruned: bool = False
 
     @property

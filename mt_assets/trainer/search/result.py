@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from mt_assets.trainer.evaluation.delivery import Delivery
 from mt_assets.trainer.store.record import Record
 
 
@@ -54,6 +55,8 @@ class TrialRecord(Record):
     score_std : float or None
     fold_scores : tuple of (float or None)
         None where the metric is undefined on a fold.
+    violation : float
+        By how much the predictions of all folds together miss the constraints of the goal; 0 where they keep them.
     best_iterations : tuple of int
         One for each fold; empty where the algorithm does not boost.
     seconds : float
@@ -74,6 +77,7 @@ class TrialRecord(Record):
     score: float | None = None
     score_std: float | None = None
     fold_scores: tuple[float | None, ...] = ()
+    violation: float = 0.0
     best_iterations: tuple[int, ...] = ()
     seconds: float = 0.0
     start_configuration: bool = False
@@ -164,6 +168,8 @@ class BestParams(Record):
     reason : str
     leaderboard : tuple of dict
         The best trial of each algorithm, best first: algorithm, score, score_std, trial, trials, seconds.
+    delivery : Delivery
+        Threshold and calibration, decided from the trial's out-of-fold predictions.
     """
 
     filename: ClassVar[str] = "best_params.json"
@@ -176,3 +182,8 @@ class BestParams(Record):
     iterations: int | None = None
     reason: str
     leaderboard: tuple[dict[str, Any], ...] = ()
+    delivery: Delivery = Delivery()
+
+    def delivering(self, delivery: Delivery) -> BestParams:
+        """The same with what was decided about threshold and calibration."""
+        return self.model_copy(update={"delivery": delivery})

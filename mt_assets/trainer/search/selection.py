@@ -20,7 +20,10 @@ FOLDS_FOLDER: Final = "folds"
 
 
 def select_best(study: StudyResult, plan: TrainingPlan) -> BestParams:
-    """Pick the candidate to train: the best mean score; of equal ones the earliest."""
+    """Pick the candidate to train: the best mean score; of equal ones the earliest.
+
+    One that keeps the constraints comes before all that do not, and of those the one that misses them by the least.
+    """
     best = study.best
     board = leaderboard(study)
     iterations = round(float(np.mean(best.best_iterations))) if best.best_iterations else None
@@ -30,6 +33,13 @@ def select_best(study: StudyResult, plan: TrainingPlan) -> BestParams:
     ahead = ""
     if len(board) > 1:
         ahead = f"; next comes {algorithm(board[1]['algorithm']).display} with {board[1]['score']:.4g}"
+    constrained = ""
+    if plan.constraints:
+        feasible = sum(trial.state == "complete" and not trial.violation for trial in study.trials)
+        constrained = f" The constraints are kept out of fold by {feasible} of {complete}."
+        if best.violation:
+            constrained = " None keeps the constraints out of fold; this one comes closest."
+    at = " (each fold at its own best threshold)" if plan.threshold == "tuned" else ""
     return BestParams(
         algorithm=best.algorithm,
         params=algorithm(best.algorithm).with_iterations(best.params, iterations),
@@ -37,7 +47,7 @@ def select_best(study: StudyResult, plan: TrainingPlan) -> BestParams:
         score_std=best.score_std,
         trial_number=best.number,
         iterations=iterations,
-        reason=f"Best {plan.metric} of {of}: {best.score:.4g}{ahead}.",
+        reason=f"Best {plan.metric}{at} of {of}: {best.score:.4g}{ahead}.{constrained}",
         leaderboard=tuple(board),
     )
 
@@ -92,13 +102,13 @@ def fold_predictions(
     return tuple(predictions)
 
 
-def _rank(trial: TrialRecord, direction: str) -> tuple[float, int]:
+def _rank(trial: TrialRecord, direction: str) -> tuple[float, float, int]:
     assert trial.score is not None
-    return (-trial.score if direction == "maximize" else trial.score, trial.number)
+    return (trial.violation, -trial.score if direction == "maximize" else trial.score, trial.number)
 
 
 def best_trial(trials: list[TrialRecord], direction: str) -> TrialRecord:
-    """The trial with the best score; of equal ones the earliest."""
+    """The trial that misses the constraints by the least, of those the one with the best score, then the earliest."""
     return min(trials, key=lambda trial: _rank(trial, direction))
 
 

@@ -28,7 +28,8 @@ from mt_assets.trainer.data.profile import DataProfile
 from mt_assets.trainer.data.splits import Splits
 from mt_assets.trainer.data.table import Table
 from mt_assets.trainer.errors import TrainingError
-from mt_assets.trainer.evaluation.metrics import DIRECTION, score
+from mt_assets.trainer.evaluation.goal import Goal
+from mt_assets.trainer.evaluation.metrics import DIRECTION
 from mt_assets.trainer.features.preprocessor import TablePreprocessor
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.search.candidate import Candidate, CandidateResult, FoldCache, FoldResult, content_key
@@ -52,8 +53,12 @@ PRUNING_WARMUP_FOLDS: Final = 1
 _TOLD: Final = "record"
 """Trial attribute with what Optuna has no place for."""
 
+_CONSTRAINTS: Final = "constraints"
+"""What the sampler is told of them: their violation, 0 where all are kept."""
+
 _UNTOLD: Final[dict[str, Any]] = {
     "fold_scores": [],
+    "violation": 0.0,
     "best_iterations": [],
     "seconds": 0.0,
     "fold_keys": [],
@@ -145,7 +150,7 @@ class _Search:
         self.direction = DIRECTION[plan.metric]
         # Folds of one row tell most metrics nothing; there the predictions of all folds are scored together.
         self.together = splits.strategy == "leave_one_out"
-        self.positive = fits.profile.target.positive
+        self.goal = Goal.of(plan, fits.profile.target.positive)
 
     def open(self, folder: Path, storage_url: str | None) -> None:
         """Open the study of this very work, new or begun."""
@@ -154,6 +159,7 @@ class _Search:
             data=self.fits.data_key,
             algorithms=self.plan.algorithms,
             metric=self.plan.metric,
+            goal=[self.plan.constraints, self.plan.threshold, self.plan.beta, self.plan.costs],
             sampler=self.plan.sampler,
             pruner=self.plan.pruner,
             seed=self.seed,
@@ -223,7 +229,9 @@ class _Search:
             return True
         if outcome is None:
             return False
-        self._record(trial, folds, outcome.scores)
+        self._record(trial, folds, outcome.scores, violation=outcome.violation)
+        if self.plan.constraints:
+            trial.set_constraint(_CONSTRAINTS, outcome.violation)
         if outcome.pruned:
             self.study.tell(trial, state=TrialState.PRUNED)
         else:
@@ -241,30 +249,39 @@ class _Search:
             if self.complete and time.monotonic() > limit:
                 return None
             folds.append(self.fits.run(candidate, fold))
-            scores.append(score(self.plan.metric, self.fits.y_valid(fold), folds[-1].prediction, self.positive))
-            so_far = self._score(folds, scores)
+            scores.append(self.goal.judge(self.fits.y_valid(fold), folds[-1].prediction).score)
+            so_far, violation = self._judge(folds, scores)
             if fold not in reported:
                 trial.report(so_far, fold)
             # Of folds reported by a killed process all but the last have had their verdict: to go on.
             last = fold == len(self.fits.folds) - 1
-            if not last and fold >= max(reported, default=0) and trial.should_prune():
-                return CandidateResult(candidate, tuple(folds), tuple(scores), so_far, pruned=True)
-        return CandidateResult(candidate, tuple(folds), tuple(scores), so_far)
+            # Who keeps the constraints is not given up for a metric that others reach without keeping them.
+            spared = bool(self.plan.constraints) and not violation
+            if not last and fold >= max(reported, default=0) and not spared and trial.should_prune():
+                return CandidateResult(candidate, tuple(folds), tuple(scores), so_far, violation, pruned=True)
+        return CandidateResult(candidate, tuple(folds), tuple(scores), so_far, violation)
 
-    def _score(self, folds: list[FoldResult], scores: list[float]) -> float:
-        if not self.together:
-            return float(np.mean(scores))
+    def _judge(self, folds: list[FoldResult], scores: list[float]) -> tuple[float, float]:
+        """The candidate's score, and by how much all its predictions together violate the constraints."""
+        if not self.together and not self.plan.constraints:
+            return float(np.mean(scores)), 0.0
         y = np.concatenate([self.fits.y_valid(result.fold) for result in folds])
-        prediction = np.concatenate([result.prediction for result in folds])
-        return score(self.plan.metric, y, prediction, self.positive)
+        standing = self.goal.judge(y, np.concatenate([result.prediction for result in folds]))
+        return standing.score if self.together else float(np.mean(scores)), standing.violation
 
     def _record(
-        self, trial: Trial, folds: list[FoldResult], scores: tuple[float, ...], error: str | None = None
+        self,
+        trial: Trial,
+        folds: list[FoldResult],
+        scores: tuple[float, ...],
+        error: str | None = None,
+        violation: float = 0.0,
     ) -> None:
         trial.set_user_attr(
             _TOLD,
             {
                 "fold_scores": list(scores),
+                "violation": violation,
                 "best_iterations": [each.best_iteration for each in folds if each.best_iteration is not None],
                 "seconds": sum(each.seconds for each in folds),
                 "fold_keys": [each.key for each in folds],
@@ -278,8 +295,8 @@ class _Search:
         if self.progress is None:
             return
         records = [self._trial_record(trial) for trial in self._finished()]
-        complete = [record.score for record in records if record.state == "complete" and record.score is not None]
-        best = None if not complete else max(complete) if self.direction == "maximize" else min(complete)
+        complete = [record for record in records if record.state == "complete"]
+        best = best_trial(complete, self.direction).score if complete else None
         estimate = sum(record.seconds for record in records) / len(records) * (self.total - done)
         self.progress(
             SearchProgress(
@@ -307,6 +324,7 @@ class _Search:
             score=None if state == "failed" else trial.value,
             score_std=float(np.std(scores)) if len(scores) > 1 else None,
             fold_scores=scores,
+            violation=told["violation"],
             best_iterations=tuple(told["best_iterations"]),
             seconds=told["seconds"],
             start_configuration=trial.number < len(self.space.starts),

@@ -11,6 +11,7 @@ from mt_assets.spec_reading import parse_spec
 from mt_assets.trainer.data.profile import DataProfile, profile_data
 from mt_assets.trainer.data.splits import Splits, split_data
 from mt_assets.trainer.data.table import Table
+from mt_assets.trainer.evaluation.delivery import decide_delivery
 from mt_assets.trainer.evaluation.evaluate import Evaluation, evaluate
 from mt_assets.trainer.evaluation.importance import FeatureImportance, explain
 from mt_assets.trainer.evaluation.predictions import FoldPrediction
@@ -59,7 +60,9 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Training]:
         plan = make_plan(spec, table, profile, splits)
         preprocessor = fit_preprocessor(plan, table, splits, profile).transformer
         study = run_search(plan, table, profile, splits, preprocessor, folder=folder)
-        trained = train_final(plan, select_best(study, plan), table, profile, splits, preprocessor)
-        return Training(plan, trained, table, profile, splits, fold_predictions(study, folder, splits))
+        out_of_fold = fold_predictions(study, folder, splits)
+        best = select_best(study, plan).delivering(decide_delivery(plan, table, profile, out_of_fold))
+        trained = train_final(plan, best, table, profile, splits, preprocessor)
+        return Training(plan, trained, table, profile, splits, out_of_fold)
 
     return whole

@@ -12,8 +12,10 @@ from sklearn.linear_model import LinearRegression
 from sklearn.tree import DecisionTreeClassifier
 
 from mt_assets.trainer.evaluation import plots, search_plots
+from mt_assets.trainer.evaluation.goal import Goal
 from mt_assets.trainer.evaluation.plot_style import text
 
+MANY = Goal("log_loss")
 HOSTILE = ("$a_{1}$ costs $5, and goes on and on for ever", "😀 漢字\n\x00\ud800", "_under <b>&", "")
 
 
@@ -45,7 +47,7 @@ CURVES = {"confusion_matrix", "roc_curve", "precision_recall", "calibration"}
 def test_binary() -> None:
     x, y = load_breast_cancer(return_X_y=True)
     p = DecisionTreeClassifier(max_depth=4, random_state=0).fit(x[::3], y[::3]).predict_proba(x)
-    files = plots.plot_files(y, p, classes=("malignant", "benign"), positive=0, target="kind")
+    files = plots.plot_files(y, p, classes=("malignant", "benign"), target="kind", goal=Goal("f1", positive=0))
     check(files, CURVES | {"threshold_curve"})
 
 
@@ -53,7 +55,7 @@ def test_regression_with_few_and_with_many_rows() -> None:
     x, y = load_diabetes(return_X_y=True)
     values = LinearRegression().fit(x, y).predict(x)
     for times in (1, 3):
-        files = plots.plot_files(np.tile(y, times), np.tile(values, times), classes=(), positive=None, target="$y$")
+        files = plots.plot_files(np.tile(y, times), np.tile(values, times), classes=(), target="$y$", goal=Goal("rmse"))
         check(files, {"predicted_vs_actual", "residuals"})
 
 
@@ -62,13 +64,13 @@ def test_26_classes() -> None:
     y = rng.integers(0, 26, 2000)
     p = rng.dirichlet(np.full(26, 0.3), 2000) * 0.6
     p[np.arange(2000), y] += 0.4
-    check(plots.plot_files(y, p, classes=[chr(65 + i) * 20 for i in range(26)], positive=None, target="letter"), CURVES)
+    check(plots.plot_files(y, p, classes=[chr(65 + i) * 20 for i in range(26)], target="letter", goal=MANY), CURVES)
 
 
 def test_hostile_labels() -> None:
     rng = np.random.default_rng(0)
     p = rng.dirichlet(np.ones(4), 60)
-    check(plots.plot_files(rng.integers(0, 4, 60), p, classes=HOSTILE, positive=None, target="$"), CURVES)
+    check(plots.plot_files(rng.integers(0, 4, 60), p, classes=HOSTILE, target="$", goal=MANY), CURVES)
     importance = dict(zip(HOSTILE, (0.4, 0.3, 0.2, 0.1), strict=True))
     small(plots.importance_bars(importance, deviation=importance, title="Importance", small=True))
 
@@ -76,13 +78,13 @@ def test_hostile_labels() -> None:
 @pytest.mark.parametrize("y", [[1, 1, 1], [0]])
 def test_rows_of_one_class(y: list[int]) -> None:
     p = np.full((len(y), 2), 0.5)
-    files = plots.plot_files(np.array(y), p, classes=(False, True), positive=1, target="t")
+    files = plots.plot_files(np.array(y), p, classes=(False, True), target="t", goal=Goal("recall", positive=1))
     check(files, CURVES | {"threshold_curve"})
 
 
 def test_constant_values() -> None:
     for rows in (1, 2000):
-        files = plots.plot_files(np.ones(rows), np.ones(rows), classes=(), positive=None, target="t")
+        files = plots.plot_files(np.ones(rows), np.ones(rows), classes=(), target="t", goal=Goal("rmse"))
         check(files, {"predicted_vs_actual", "residuals"})
 
 

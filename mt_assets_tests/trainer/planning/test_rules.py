@@ -32,6 +32,16 @@ def search(**keys) -> dict:
     return {"hyperparameterSearch": keys}
 
 
+def objective(**keys) -> dict:
+    return {"objective": keys}
+
+
+def calibrate(value: bool | str) -> dict:
+    return {"options": {"calibrate": value}}
+
+
+COSTS = objective(metric="cost", costs={"falsePositive": 1, "falseNegative": 5})
+
 CASES = {
     "metric.asked": ({"objective": {"metric": "f1"}}, {}, "f1"),
     "metric.objectives": (search(objectives=["recall", "precision"]), {}, "recall"),
@@ -74,9 +84,27 @@ CASES = {
     "imbalance.regression": ({"classImbalance": "class_weight"}, LINEAR, None),
     "imbalance.asked_none": ({"classImbalance": "none"}, {"minority_share": 0.01}, None),
     "imbalance.asked_weights": ({"classImbalance": "class_weight"}, {}, "balanced"),
+    "imbalance.asked_weights_probabilities": (
+        {"classImbalance": "class_weight", "objective": {"metric": "log_loss"}},
+        {},
+        "balanced",
+    ),
     "imbalance.probabilities": ({}, {"n_classes": 3, "minority_share": 0.01}, None),
     "imbalance.weights": ({}, {"minority_share": 0.09}, "balanced"),
     "imbalance.even": ({}, {"minority_share": 0.11}, None),
+    "threshold.classes": ({}, {"n_classes": 3, "minority_share": 0.3}, None),
+    "threshold.asked": (objective(threshold=0.3), {}, 0.3),
+    "threshold.independent": (objective(metric="log_loss", constraints={"brier": "<=0.2"}), {}, 0.5),
+    "threshold.few_costs": (COSTS, {"rows": 100}, 1 / 6),
+    "threshold.few": (objective(metric="f1"), {"rows": 122}, 0.5),
+    "threshold.accuracy": (objective(metric="accuracy"), {"rows": 9_999}, 0.5),
+    "threshold.tuned": (objective(metric="f1"), {"rows": 125}, "tuned"),
+    "calibrate.regression": (calibrate(True), LINEAR, False),
+    "calibrate.asked_not": (calibrate(False), {}, False),
+    "calibrate.asked_few": (calibrate(True), {"rows": 99}, False),
+    "calibrate.asked": (calibrate(True), {"rows": 100}, True),
+    "calibrate.few": ({}, {"rows": 2_999}, False),
+    "calibrate.tried": ({}, {"rows": 500, "n_classes": 3}, True),
     "early_stopping.asked": ({"options": {"earlyStoppingRounds": 10}}, {}, 10),
     "early_stopping.size": ({}, {"rows": 60_000}, 50),
     "threads.asked": ({"options": {"threads": 3}}, {}, 3),
@@ -105,6 +133,44 @@ def test_rule_decides_on_its_facts(rule):
     assert decisions[rule].value == value
     assert decisions[rule].reason.endswith(".")
     assert decisions[rule].override.split(".")[0] in {field.alias for field in TrainingSpec.model_fields.values()}
+
+
+@pytest.mark.parametrize(
+    ("asked", "changed", "threshold"),
+    [
+        (objective(constraints={"precision": ">=0.5"}), {}, "tuned"),
+        (objective(metric="accuracy"), {"rows": 10_000}, "tuned"),
+        (objective(metric="accuracy", constraints={"recall": ">=0.5"}), {"rows": 500}, "tuned"),
+        (objective(metric="f1", threshold="auto"), {"rows": 25}, "tuned"),
+        (objective(metric="f1", threshold="auto"), {"rows": 22}, 0.5),
+        (COSTS, {}, "tuned"),
+        ({}, {}, 0.5),
+    ],
+)
+def test_threshold_is_looked_for_where_it_matters_and_rows_can_tell(asked, changed, threshold):
+    assert decide(made_facts(asked, **changed)).threshold == threshold
+
+
+def test_what_the_objective_asks_for_stands_in_the_plan():
+    gate = {"qualityGates": {"test.fbeta": ">=0.5"}}
+    asked = objective(metric="recall", constraints={"cost": "<=1"}, costs={"falsePositive": 1, "falseNegative": 9})
+    plan = decide(made_facts(asked | gate))
+    assert (plan.constraints, plan.costs, plan.beta) == ({"cost": "<=1"}, (1.0, 9.0), 1.0)
+    assert decide(made_facts()).costs is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "changed", "named"),
+    [
+        (objective(threshold=0.3), {"n_classes": 3, "minority_share": 0.3}, "objective.threshold"),
+        (objective(threshold="auto"), LINEAR, "objective.threshold"),
+        (objective(constraints={"mae": "<=3"}), {}, "objective.constraints"),
+        (objective(constraints={"brier": "<=3"}), {"n_classes": 3, "minority_share": 0.3}, "objective.constraints"),
+    ],
+)
+def test_an_objective_that_the_data_cannot_have_is_refused(asked, changed, named):
+    with pytest.raises(SpecError, match=named):
+        decide(made_facts(asked, **changed))
 
 
 @pytest.mark.parametrize(

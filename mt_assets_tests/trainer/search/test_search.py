@@ -65,6 +65,42 @@ def test_several_algorithms(tmp_path: Path, make_work: Any, mixed: pd.DataFrame)
     assert len(booster.best_iterations) == len(booster.fold_scores) == 3
 
 
+def test_trials_that_keep_the_constraints_come_first(tmp_path: Path, make_work: Any, mixed: pd.DataFrame) -> None:
+    work = make_work(mixed, ("logistic_regression", "lightgbm"), n_trials=8, metric="accuracy", pruner="none")
+    free = run_search(*work.arguments, folder=tmp_path / "free")
+    truth = work.profile.target.classes.index
+    losses = {}
+    for trial in free.trials:
+        folds = fold_predictions(free, tmp_path / "free", work.splits, trial.number)
+        y = [np.array([truth(label) for label in work.table.take(fold.positions).frame()["target"]]) for fold in folds]
+        losses[trial.number] = score("log_loss", np.concatenate(y), np.concatenate([f.prediction for f in folds]), 1)
+    bound = min(value for value in losses.values() if value > min(losses.values()))
+    assert losses[free.best_number] > bound  # the most accurate one breaks the constraint
+
+    work = work.planned(constraints={"log_loss": f"<={bound + 1e-6:.6f}"})
+    study = run_search(*work.arguments, folder=tmp_path / "bound")
+    for trial in study.trials:
+        value = losses.get(trial.number) if trial.params == free.trials[trial.number].params else None
+        assert value is None or (trial.violation > 0) == (value > bound + 1e-6)
+    assert study.best.violation == 0
+    assert study.best.score == max(trial.score for trial in study.trials if trial.violation == 0 and trial.score)
+    assert "The constraints are kept out of fold by" in select_best(study, work.plan).reason
+
+    study = run_search(*work.planned(constraints={"log_loss": "<=0.001"}).arguments, folder=tmp_path / "bound")
+    assert study.best.violation == min(trial.violation for trial in study.trials) > 0
+    assert "None keeps the constraints" in select_best(study, work.planned(constraints={"a": ""}).plan).reason
+
+
+def test_a_free_threshold_is_the_best_of_each_fold(tmp_path: Path, make_work: Any, mixed: pd.DataFrame) -> None:
+    work = make_work(mixed, ("logistic_regression",), n_trials=1, metric="f1")
+    usual = run_search(*work.arguments, folder=tmp_path)
+    free = run_search(*work.planned(threshold="tuned").arguments, folder=tmp_path)
+    assert all(a >= b for a, b in zip(free.best.fold_scores, usual.best.fold_scores, strict=True))
+    assert free.best.score > usual.best.score
+    assert free.study_name != usual.study_name
+    assert free.best.fold_keys == usual.best.fold_keys  # fits are shared whatever they are judged by
+
+
 def test_one_algorithm_has_flat_parameters(tmp_path: Path, make_work: Any, cancer: pd.DataFrame) -> None:
     work = make_work(cancer, ("random_forest",), n_trials=5, folds_per_trial=1)
     study = run_search(*work.arguments, folder=tmp_path)
