@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_snake
 
 from mt_assets.spec import TrainingSpec
 from mt_assets.spec_values import GATE_METRICS, METRIC_NAMES, Problem, shown
-from mt_assets.trainer.algorithms.registry import AVAILABLE, CONTRACT_NAMES
+from mt_assets.trainer.algorithms.registry import AVAILABLE, CONTRACT_NAMES, absence
 
 LEAVE_OUT = "leave the key out"
 
@@ -58,13 +58,12 @@ def unsupported(spec: TrainingSpec) -> list[Problem]:
         if not (served(value) if callable(served) else value in served):
             text = f"is {shown(value)}, which this version cannot do yet; "
             problems.append(Problem(where, text + (told if told == LEAVE_OUT else f"available: {told}")))
-    missing = [name for name in spec.algorithms or () if name not in AVAILABLE]
-    if missing:
-        text = (
-            f"asks for {', '.join(map(shown, missing))}, which this version cannot train yet; "
-            f"available: {', '.join(f'`{name}`' for name in ('auto', *AVAILABLE))}"
-        )
-        problems.append(Problem(("algorithm",), text))
+    for name in spec.algorithms or ():
+        lacking = absence(name)
+        if lacking is not None:
+            offered = ("auto", *(each for each in AVAILABLE if absence(each) is None))
+            text = f"asks for {shown(name)}, which {lacking}; available: {', '.join(f'`{each}`' for each in offered)}"
+            problems.append(Problem(("algorithm",), text))
     return problems
 
 

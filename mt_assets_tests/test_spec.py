@@ -512,6 +512,14 @@ def test_algorithms_of_the_contract_are_trained_or_refused():
             assert name in message and "random_forest" in message
 
 
+def test_an_algorithm_whose_package_is_not_installed_is_refused_with_the_line_that_installs_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "catboost", None)
+    message = refusal(asking("algorithm", ["lightgbm", "catboost"])).message
+    assert 'asks for "catboost", which needs the package catboost' in message
+    assert "`pip install catboost`" in message
+    assert parse(asking("algorithm", "lightgbm")).algorithms == ("lightgbm",)
+
+
 def test_metric_names_are_those_that_can_be_measured():
     from mt_assets.trainer.evaluation.metrics import METRICS
 

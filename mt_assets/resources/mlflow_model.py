@@ -140,7 +140,8 @@ def _label_type(prediction: Any) -> str:
 
 def requirements(model: "TabularModel") -> list[str]:
     """The libraries that the model needs, each with the version it was made with."""
-    roots = {type(step).__module__.partition(".")[0] for _, step in model.pipeline.steps}
+    parts = [part for _, step in model.pipeline.steps for part in (step, *vars(step).values())]
+    roots = {type(part).__module__.partition(".")[0] for part in parts}
     wanted = [*REQUIRED, *(name for name in ESTIMATOR_LIBRARIES if name in roots)]
     return [f"{name}=={version}" for name in wanted if (version := _version(name))]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import platform
+from contextlib import suppress
 from functools import cached_property
 from hashlib import sha256
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
@@ -32,10 +33,16 @@ _EXPECTED_FILE: Final = "fixture.npy"
 HISTORY_FILE: Final = "training_history.json"
 
 TRUSTED_TYPES: Final[tuple[str, ...]] = (
+    "catboost.core.CatBoostClassifier",
+    "catboost.core.CatBoostRegressor",
     "collections.OrderedDict",
+    "functools.partial",
     "lightgbm.basic.Booster",
     "lightgbm.sklearn.LGBMClassifier",
     "lightgbm.sklearn.LGBMRegressor",
+    "mt_assets.trainer.algorithms.catboost.CatBoostEstimator",
+    "mt_assets.trainer.algorithms.gradient_boosting.BestRoundClassifier",
+    "mt_assets.trainer.algorithms.gradient_boosting.BestRoundRegressor",
     "mt_assets.trainer.features.columns.CategoryBlock",
     "mt_assets.trainer.features.columns.DatetimeBlock",
     "mt_assets.trainer.features.columns.NumberBlock",
@@ -46,7 +53,16 @@ TRUSTED_TYPES: Final[tuple[str, ...]] = (
     "mt_assets.trainer.evaluation.calibration.Calibration",
     "mt_assets.trainer.model.TabularModel",
     "numpy.dtype",
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.calibration._TemperatureScaling",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.metrics._dist_metrics.EuclideanDistance64",
+    "sklearn.metrics._dist_metrics.ManhattanDistance64",
+    "sklearn.model_selection._split.StratifiedKFold",
+    "sklearn.neighbors._kd_tree.KDTree",
     "sklearn.tree._tree.Tree",
+    "sklearn.utils.validation.check_array",
     "skrub._datetime_encoder.DatetimeEncoder",
     "skrub._string_encoder.StringEncoder",
     "skrub._to_str.ToStr",
@@ -55,7 +71,8 @@ TRUSTED_TYPES: Final[tuple[str, ...]] = (
     "xgboost.sklearn.XGBRegressor",
 )
 """What skops may build when it reads a stored `TabularModel`. Written out by hand: a list taken from the file itself
-would trust whatever somebody put there."""
+would trust whatever somebody put there. scikit-learn's boosting checks numbers with a `partial` of `check_array`; a
+partial of anything that is not in this list is refused."""
 
 
 def _is_classifier(model: TabularModel) -> bool:
@@ -377,6 +394,9 @@ class TrainedModel:
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that a model stands on."""
-    libraries = ("numpy", "pandas", "scikit-learn", "skrub", "lightgbm", "xgboost")
-    return {"python": platform.python_version(), **{library: version(library) for library in libraries}}
+    """Versions of Python and of the libraries that a model may stand on, as far as they are installed."""
+    versions = {"python": platform.python_version()}
+    for library in ("numpy", "pandas", "scikit-learn", "skrub", "lightgbm", "xgboost", "catboost"):
+        with suppress(PackageNotFoundError):
+            versions[library] = version(library)
+    return versions

@@ -14,6 +14,7 @@ from mt_assets.trainer.algorithms.algorithm import (
     FitSetting,
     Params,
     stopping_class_weight,
+    within,
 )
 
 MAX_ROUNDS: Final = 2_000
@@ -108,8 +109,7 @@ class LightGBM(Algorithm):
         }
         if setting.categorical:
             point |= {"min_data_per_group": 100, "cat_l2": 10.0, "cat_smooth": 10.0, "max_cat_to_onehot": 4}
-        space = self.space(setting)
-        return {name: _into(space[name], value) for name, value in point.items()}
+        return within(self.space(setting), point)
 
     def fit(
         self,
@@ -141,10 +141,3 @@ class LightGBM(Algorithm):
 
     def with_iterations(self, params: Mapping[str, Any], iterations: int | None) -> Params:
         return dict(params) if iterations is None else {**params, "n_estimators": iterations}
-
-
-def _into(distribution: BaseDistribution, value: Any) -> Any:
-    """The value, brought inside a range that small tables made narrower."""
-    if isinstance(distribution, IntDistribution | FloatDistribution):
-        return type(value)(min(max(value, distribution.low), distribution.high))
-    return value

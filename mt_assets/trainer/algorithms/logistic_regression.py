@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 import numpy as np
 from optuna.distributions import BaseDistribution, FloatDistribution
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 
 from mt_assets.trainer.algorithms.algorithm import Algorithm, FitReport, FitSetting, Params
+from mt_assets.trainer.algorithms.convergence import fit_until_converged
 
 MAX_ITERATIONS: Final = 500
 """Squashed features need 20 to 150 iterations of lbfgs in the space below (telco_churn, adult, german_credit)."""
@@ -52,17 +51,4 @@ class LogisticRegression(Algorithm):
         class_weight: str | None = None,
         categories: int = 0,
     ) -> FitReport:
-        """Fit, once more with more iterations if the first did not converge, and note it if that did not either."""
-        if self._converges(estimator, X, y):
-            return FitReport()
-        estimator.set_params(max_iter=MORE_ITERATIONS)
-        if self._converges(estimator, X, y):
-            return FitReport(notes=(f"logistic_regression needed more than {MAX_ITERATIONS} iterations",))
-        return FitReport(notes=(f"logistic_regression did not converge in {MORE_ITERATIONS} iterations",))
-
-    @staticmethod
-    def _converges(estimator: SklearnLogisticRegression, X: np.ndarray, y: np.ndarray) -> bool:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", ConvergenceWarning)
-            estimator.fit(X, y)
-        return not any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
+        return fit_until_converged(self.name, estimator, X, y, more_iterations=MORE_ITERATIONS)

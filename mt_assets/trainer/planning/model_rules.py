@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from mt_assets.trainer.planning.candidates import cheapest_first, competing, present
+from mt_assets.trainer.planning.candidates import cheapest_first, competing
 from mt_assets.trainer.planning.facts import Facts
 from mt_assets.trainer.planning.rule import Rule, RuleTable, always, asked
 
@@ -40,14 +40,14 @@ def _few_trials(facts: Facts) -> bool:
 
 
 def meant(facts: Facts) -> tuple[str, ...]:
-    """The algorithms that the table recommends, whether or not this version has them."""
+    """The algorithms that the table recommends, whether or not their packages are installed."""
     return tuple(RECOMMENDATION.value(facts))
 
 
 def candidates(facts: Facts) -> tuple[str, ...]:
     """The algorithms that compete, the recommended first."""
     named = facts.spec.algorithms
-    return present(competing(meant(facts), facts.task), facts.available) if named is None else named
+    return competing(meant(facts), facts.available) if named is None else named
 
 
 METRIC = RuleTable(

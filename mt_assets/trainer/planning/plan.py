@@ -11,12 +11,13 @@ from typing import Any, ClassVar, Literal
 
 from mt_assets.spec import TrainingSpec
 from mt_assets.spec_values import GATE_METRICS
+from mt_assets.trainer.algorithms.registry import CONTRACT_NAMES
 from mt_assets.trainer.data.profile import DataProfile
 from mt_assets.trainer.data.splits import Splits
 from mt_assets.trainer.data.table import Table
 from mt_assets.trainer.errors import SpecError
 from mt_assets.trainer.evaluation.metrics import Terms, metric_names
-from mt_assets.trainer.planning.candidates import absences, competing, present
+from mt_assets.trainer.planning.candidates import competing, left_out
 from mt_assets.trainer.planning.decision import Decision
 from mt_assets.trainer.planning.facts import Facts, gather_facts
 from mt_assets.trainer.planning.rules import CANDIDATES, METRIC, RECOMMENDATION, TABLES, meant
@@ -148,7 +149,7 @@ def decide(facts: Facts, earlier: tuple[Decision, ...] = ()) -> TrainingPlan:
     _refuse_impossible(facts)
     decisions = {table.decision: table.decide(facts) for table in TABLES}
     if facts.spec.algorithms is None:
-        decisions |= _with_stand_ins(decisions, facts)
+        decisions |= _without_absent(decisions, facts)
     value = {name: decision.value for name, decision in decisions.items()}
     return TrainingPlan(
         task=facts.task,
@@ -174,22 +175,24 @@ def decide(facts: Facts, earlier: tuple[Decision, ...] = ()) -> TrainingPlan:
     )
 
 
-def _with_stand_ins(decisions: dict[str, Decision], facts: Facts) -> dict[str, Decision]:
-    """The two decisions about algorithms, saying what this version lacks and what takes its place."""
-    recommended, entered = meant(facts), competing(meant(facts), facts.task)
-    missing = {
-        RECOMMENDATION.decision: absences(recommended, facts.available),
-        CANDIDATES.decision: absences(entered[len(recommended) :], facts.available),
-    }
+def _without_absent(decisions: dict[str, Decision], facts: Facts) -> dict[str, Decision]:
+    """The two decisions about algorithms without what cannot be trained here, and saying so."""
+    recommended = meant(facts)
+    entered = competing(recommended, CONTRACT_NAMES[facts.task])
+    candidates = decisions[CANDIDATES.decision].value
     value = {
-        RECOMMENDATION.decision: list(present(recommended, facts.available)),
-        CANDIDATES.decision: decisions[CANDIDATES.decision].value,
+        RECOMMENDATION.decision: [name for name in recommended if name in facts.available] or candidates[:1],
+        CANDIDATES.decision: candidates,
+    }
+    lacking = {
+        RECOMMENDATION.decision: left_out(recommended, facts.available),
+        CANDIDATES.decision: left_out(entered[len(recommended) :], facts.available),
     }
     return {
         name: decisions[name].model_copy(
-            update={"value": value[name], "reason": f"{decisions[name].reason} {missing[name]}".strip()}
+            update={"value": value[name], "reason": f"{decisions[name].reason} {lacking[name]}".strip()}
         )
-        for name in missing
+        for name in value
     }
 
 

