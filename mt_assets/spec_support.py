@@ -5,6 +5,7 @@ Nothing asked for is ever passed over in silence: it is done, or refused here.
 """
 
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from typing import Any
 
 from pydantic.alias_generators import to_snake
@@ -25,8 +26,6 @@ LIMITS: dict[str, tuple[Callable[[Any], bool] | tuple[Any, ...], str]] = {
     "frequency": ((None,), LEAVE_OUT),
     "seasonality": ((None,), LEAVE_OUT),
     "knownAhead": (((),), LEAVE_OUT),
-    "hyperparameterSearch.sampler": (("auto", "tpe", "random"), "`auto`, `tpe`, `random`"),
-    "hyperparameterSearch.pruner": (("auto", "median", "none"), "`auto`, `median`, `none`"),
     "hyperparameterSearch.objectives": (lambda value: len(value) <= 1, "one metric"),
     "hyperparameterSearch.searchSpace": (({},), LEAVE_OUT),
     "hyperparameterSearch.workers": ((1,), "1"),
@@ -44,6 +43,9 @@ LIMITS: dict[str, tuple[Callable[[Any], bool] | tuple[Any, ...], str]] = {
     "options.featureGeneration": (("auto", False), "`auto`, false"),
 }
 """Key -> (values that this version can serve, as a list or as a test; how those are told to a person)."""
+
+SAMPLER_PACKAGES = {"cmaes": ("cmaes", "pip install cmaes"), "gp": ("torch", "pip install 'mt-assets[deep]'")}
+"""Sampler -> (module that it needs, and that not every installation has; how to install it)."""
 
 
 def unsupported(spec: TrainingSpec) -> list[Problem]:
@@ -69,7 +71,8 @@ def unsupported(spec: TrainingSpec) -> list[Problem]:
 
 def contradictions(spec: TrainingSpec) -> list[Problem]:
     """Everything in which two keys of the spec cannot both be meant."""
-    return [*_given(spec), *_columns(spec), *_task(spec), *_validation(spec), *_rounds(spec), *_metric(spec)]
+    checks = (_given, _columns, _task, _validation, _rounds, _metric, _search)
+    return [problem for check in checks for problem in check(spec)]
 
 
 def _given(spec: TrainingSpec) -> Iterator[Problem]:
@@ -196,3 +199,21 @@ def _metric(spec: TrainingSpec) -> Iterator[Problem]:
     for key, metric in (("costs", "cost"), ("beta", "fbeta")):
         if getattr(spec.objective, key) is not None and not spec.speaks_of(metric):
             yield Problem(("objective", key), f"is given, but nothing asks for the metric {metric}; {LEAVE_OUT}")
+
+
+def _search(spec: TrainingSpec) -> Iterator[Problem]:
+    search = spec.hyperparameter_search
+    if search.sampler in SAMPLER_PACKAGES:
+        module, install = SAMPLER_PACKAGES[search.sampler]
+        if find_spec(module) is None:
+            text = f"is `{search.sampler}`, which needs the package {module}, and that is not installed; run: {install}"
+            yield Problem(("hyperparameterSearch", "sampler"), text, (f"Run: {install}",))
+    if search.sampler == "cmaes" and len(search.objectives) > 1:
+        text = "is `cmaes`, which knows one objective, but `hyperparameterSearch.objectives` names several; use `nsga2`"
+        yield Problem(("hyperparameterSearch", "sampler"), text)
+    if search.pruner not in ("auto", "none") and len(search.objectives) > 1:
+        text = f"is `{search.pruner}`, but no trial can be cut short by several `objectives`; use `auto` or `none`"
+        yield Problem(("hyperparameterSearch", "pruner"), text)
+    if search.pruner == "wilcoxon" and spec.validation_strategy.type == "leave_one_out":
+        text = "is `wilcoxon`, which compares scores fold by fold, but a fold of `leave_one_out` is one row; use `none`"
+        yield Problem(("hyperparameterSearch", "pruner"), text)

@@ -464,6 +464,36 @@ def test_metric_and_objectives_may_not_differ():
     assert parse(asked).metric == "f1"
 
 
+@pytest.mark.parametrize(
+    ("sampler", "module", "install"),
+    [("cmaes", "cmaes", "pip install cmaes"), ("gp", "torch", "pip install 'mt-assets[deep]'")],
+)
+def test_a_sampler_without_its_package_is_refused_with_the_line_that_installs_it(monkeypatch, sampler, module, install):
+    asked = {**SMALLEST, "hyperparameterSearch": {"sampler": sampler}}
+    assert parse(asked).hyperparameter_search.sampler == sampler
+    monkeypatch.setitem(sys.modules, module, None)  # what an import sees of a package that is not there
+    error = refusal(asked)
+    assert "`hyperparameterSearch.sampler`" in error.message
+    assert install in error.message
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"sampler": "cmaes", "objectives": ["f1", "recall"]}, ["`hyperparameterSearch.sampler`", "use `nsga2`"]),
+        ({"pruner": "median", "objectives": ["f1", "recall"]}, ["`hyperparameterSearch.pruner`", "`none`"]),
+    ],
+)
+def test_what_several_objectives_exclude(asked, said):
+    message = refusal({**SMALLEST, "hyperparameterSearch": asked}).message
+    assert all(words in message for words in said)
+
+
+def test_folds_of_one_row_are_not_compared():
+    asked = {"validationStrategy": {"type": "leave_one_out"}, "hyperparameterSearch": {"pruner": "wilcoxon"}}
+    assert "`hyperparameterSearch.pruner`" in refusal({**SMALLEST, **asked}).message
+
+
 NOT_YET: dict[str, Any] = {
     "modelType": "time_series",
     "trainDataPath": {"asset": "a/b"},
@@ -474,8 +504,6 @@ NOT_YET: dict[str, Any] = {
     "frequency": "D",
     "seasonality": 7,
     "knownAhead": ["a"],
-    "hyperparameterSearch.sampler": "nsga2",
-    "hyperparameterSearch.pruner": "hyperband",
     "hyperparameterSearch.objectives": ["f1", "recall"],
     "hyperparameterSearch.searchSpace": {"xgboost": {"max_depth": [1, 5]}},
     "hyperparameterSearch.workers": 2,

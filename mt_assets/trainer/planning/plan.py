@@ -36,8 +36,8 @@ class TrainingPlan(Record):
         The candidates, in the order of their first trials.
     recommended : str
         The algorithm that a run of one single model uses: the first that the table of algorithms recommends.
-    sampler : {"tpe", "random"}
-    pruner : {"median", "none"}
+    sampler : {"tpe", "random", "nsga2", "qmc", "grid", "cmaes", "gp"}
+    pruner : {"median", "hyperband", "successive_halving", "percentile", "wilcoxon", "none"}
     n_trials : int
         Trials of the search; with the search switched off one per algorithm.
     timeout : float or None
@@ -72,8 +72,8 @@ class TrainingPlan(Record):
     metric: str
     algorithms: tuple[str, ...]
     recommended: str
-    sampler: Literal["tpe", "random"]
-    pruner: Literal["median", "none"]
+    sampler: Literal["tpe", "random", "nsga2", "qmc", "grid", "cmaes", "gp"]
+    pruner: Literal["median", "hyperband", "successive_halving", "percentile", "wilcoxon", "none"]
     n_trials: int
     timeout: float | None
     search_enabled: bool

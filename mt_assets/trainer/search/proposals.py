@@ -1,128 +1,164 @@
-"""How trials are proposed: from exactly the trials before them, the same way in every process."""
+"""How trials are proposed: from exactly the trials before them, the same way in every process.
+
+Proposing happens in studies in memory, which are told every finished trial in order; what they propose is stored with
+the real trial before it runs. So a proposal never depends on what a killed process left half done, and no state of a
+sampler has to be stored.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import math
 import warnings
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial, Trial
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mt_assets.trainer.algorithms.algorithm import Params
+from mt_assets.trainer.search.space import CHOICE, SearchSpace, grid, sobol
 
-CHOICE = "algorithm"
-"""The parameter that says which algorithm a trial is of, where several compete."""
+POPULATION: Final = (4, 50)
+"""Least and largest population of NSGA-II. In between it is the square root of the trials that an algorithm can expect,
+so that a search has about as many generations as a generation has trials; 50 is Optuna's default."""
 
 
-class PerTrialSampler(BaseSampler):
-    """Give every trial, and within it every parameter drawn alone, a fresh sampler seeded by its number and name.
+def population_size(trials: int, algorithms: int) -> int:
+    """Population of NSGA-II for a search of so many trials and competing algorithms."""
+    least, most = POPULATION
+    return min(most, max(least, round(math.sqrt(trials / algorithms))))
 
-    A sampler that lives as long as the process draws differently after a restart. Here a trial depends on the seed,
-    its number and the finished trials before it alone, even if its process was killed between two parameters.
+
+_SAMPLERS: Final[dict[str, Callable[[int, int], BaseSampler]]] = {
+    "random": lambda seed, _: RandomSampler(seed=seed),
+    # `group`: one density for each set of parameters that occur together, as those of one algorithm do.
+    "tpe": lambda seed, _: TPESampler(seed=seed, multivariate=True, group=True, constant_liar=False),
+    "nsga2": lambda seed, population: NSGAIISampler(seed=seed, population_size=population),
+    "cmaes": lambda seed, _: CmaEsSampler(seed=seed, warn_independent_sampling=False),
+    "gp": lambda seed, _: GPSampler(seed=seed, warn_independent_sampling=False),
+}
+"""Samplers that look at the trials before, by (seed, population)."""
+
+_ONE_SPACE: Final = frozenset({"nsga2", "cmaes", "gp"})
+"""Samplers that see only parameters which all trials have. Where algorithms compete, TPE chooses the algorithm, and the
+sampler works within it, on that algorithm's trials alone."""
+
+_REPLAYED: Final = frozenset({"nsga2", "cmaes"})
+"""Samplers with a state of their own (generations, a covariance), which grows as they are asked for trial after trial:
+of a study that goes on in a new process they are asked for all its trials again."""
+
+
+class Proposals:
+    """Proposes the trials of one search, start configurations first.
+
+    Every trial is drawn by a fresh sampler that is seeded by the search's seed and the trial's number.
 
     Parameters
     ----------
-    kind : {"tpe", "random"}
+    kind : {"tpe", "random", "nsga2", "qmc", "grid", "cmaes", "gp"}
     seed : int
-    """
-
-    def __init__(self, kind: str, seed: int) -> None:
-        self._kind = kind
-        self._seed = seed
-
-    def _fresh(self, number: int, parameter: str = "") -> BaseSampler:
-        text = f"{self._seed}:{number}:{parameter}".encode()
-        seed = int.from_bytes(hashlib.sha256(text).digest()[:4])
-        if self._kind == "random":
-            return RandomSampler(seed=seed)
-        with warnings.catch_warnings():
-            # `group` (one density for each set of parameters that occur together) has been experimental since 2.8.
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            return TPESampler(seed=seed, multivariate=True, group=True, constant_liar=False)
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        self._relative = self._fresh(trial.number)
-        return self._relative.infer_relative_search_space(study, trial)
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        return self._relative.sample_relative(study, trial, search_space)
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        sampler = self._fresh(trial.number, param_name)
-        return sampler.sample_independent(study, trial, param_name, param_distribution)
-
-
-class SearchSpace:
-    """The spaces of all competing algorithms as one, and their start configurations in the order of their trials.
-
-    Parameters
-    ----------
-    spaces : mapping of algorithm to its space
-        In the order of their first trials.
-    starts : mapping of algorithm to its start configurations
+    space : SearchSpace
+    directions : sequence of {"maximize", "minimize"}
+        Of the objectives.
+    trials : int
+        How many are wanted in all: grids and populations are made for it.
     """
 
     def __init__(
-        self, spaces: Mapping[str, Mapping[str, BaseDistribution]], starts: Mapping[str, tuple[Params, ...]]
+        self,
+        kind: str,
+        seed: int,
+        space: SearchSpace,
+        directions: Sequence[Literal["maximize", "minimize"]],
+        trials: int,
     ) -> None:
-        self.spaces = spaces
-        rounds = max(len(each) for each in starts.values())
-        self.starts = [(name, starts[name][at]) for at in range(rounds) for name in spaces if at < len(starts[name])]
+        self._kind = kind
+        self._seed = seed
+        self._space = space
+        self._directions = directions
+        self._population = population_size(trials, len(space.spaces))
+        self._known = [space.point(*start) for start in space.starts]
+        if kind == "grid":
+            self._known += grid(space, trials - len(self._known), self._seed_of(0))
+        self._studies: dict[str, Study] = {}
+        self._asked: dict[int, list[Trial]] = {}
+        self._learned = 0
 
     @property
-    def several(self) -> bool:
-        return len(self.spaces) > 1
+    def most(self) -> float:
+        """How many trials there can be; without limit but for a grid."""
+        return len(self._known) if self._kind == "grid" else math.inf
 
-    def name(self, algorithm: str, parameter: str) -> str:
-        """The study's name of an algorithm's parameter."""
-        return f"{algorithm}.{parameter}" if self.several else parameter
+    @property
+    def made_for(self) -> Any:
+        """What proposals depend on besides seed, kind and space; a JSON value."""
+        return {"grid": self._known, "nsga2": self._population}.get(self._kind)
 
-    def fixed(self, number: int) -> dict[str, Any]:
-        """Start configuration `number` under the study's names."""
-        algorithm, params = self.starts[number]
-        chosen = {CHOICE: algorithm} if self.several else {}
-        return chosen | {self.name(algorithm, parameter): value for parameter, value in params.items()}
+    def propose(self, number: int, before: Sequence[FrozenTrial]) -> dict[str, Any]:
+        """Parameters of a trial, under the study's names.
 
-    def suggest(self, trial: Trial) -> tuple[str, Params]:
-        """Algorithm and parameters of a trial, drawn by its study's sampler."""
-        names = list(self.spaces)
-        algorithm = str(trial.suggest_categorical(CHOICE, names)) if self.several else names[0]
-        space = self.spaces[algorithm]
-        return algorithm, {
-            parameter: _suggest(trial, self.name(algorithm, parameter), space[parameter]) for parameter in space
-        }
+        Parameters
+        ----------
+        number : int
+        before : sequence of optuna.trial.FrozenTrial
+            All trials with lower numbers, in their order, finished.
+        """
+        if number < len(self._known):
+            return self._known[number]
+        if self._kind == "qmc":
+            return sobol(self._space, number - len(self._known), self._seed_of(0))
+        for earlier in range(self._learned, len(before)):
+            self._learn(earlier, before[earlier])
+        self._learned = len(before)
+        self._asked = {number: self._ask(number, {})}
+        return {name: value for trial in self._asked[number] for name, value in trial.params.items()}
 
-    def read(self, trial: FrozenTrial) -> tuple[str, Params]:
-        """Algorithm and parameters of a trial that was drawn before."""
-        algorithm = str(trial.params[CHOICE]) if self.several else next(iter(self.spaces))
-        of_study = {parameter: self.name(algorithm, parameter) for parameter in self.spaces[algorithm]}
-        return algorithm, {own: trial.params[name] for own, name in of_study.items() if name in trial.params}
+    def _learn(self, number: int, trial: FrozenTrial) -> None:
+        for asked in self._asked.pop(number, None) or self._ask(number, trial.params):
+            for step, value in trial.intermediate_values.items():
+                asked.report(value, step)
+            for constraint, violation in trial.constraints.items():
+                asked.set_constraint(constraint, violation)
+            complete = trial.state == TrialState.COMPLETE
+            asked.study.tell(asked, trial.values if complete else None, None if complete else trial.state)
 
+    def _ask(self, number: int, fixed: Mapping[str, Any]) -> list[Trial]:
+        """Draw a trial in memory; algorithm and parameters apart, where the sampler sees one algorithm only."""
+        if not self._space.several or self._kind not in _ONE_SPACE:
+            trial = self._begin("", self._kind, number, fixed)
+            self._space.suggest(trial)
+            return [trial]
+        choice = self._begin(CHOICE, "tpe", number, {name: fixed[name] for name in fixed if name == CHOICE})
+        algorithm = self._space.suggest_algorithm(choice)
+        own = self._begin(
+            algorithm, self._kind, number, {name: value for name, value in fixed.items() if name != CHOICE}
+        )
+        self._space.suggest_params(own, algorithm)
+        return [choice, own]
 
-def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
-    match distribution:
-        case FloatDistribution(low=low, high=high, log=log, step=step):
-            return trial.suggest_float(name, low, high, log=log, step=step)
-        case IntDistribution(low=low, high=high, log=log, step=step):
-            return trial.suggest_int(name, low, high, log=log, step=step)
-        case CategoricalDistribution(choices=choices):
-            return trial.suggest_categorical(name, choices)
-    raise TypeError(f"no way to draw from {distribution!r}")
+    def _begin(self, name: str, kind: str, number: int, fixed: Mapping[str, Any]) -> Trial:
+        if name not in self._studies:
+            self._studies[name] = optuna.create_study(directions=list(self._directions))
+        study = self._studies[name]
+        with warnings.catch_warnings():
+            # `group` and the sampler on Gaussian processes are marked as experimental.
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            drawn = not fixed or kind in _REPLAYED
+            study.sampler = _SAMPLERS[kind if drawn else "random"](self._seed_of(number), self._population)
+            if fixed:
+                study.enqueue_trial(dict(fixed))
+            trial = study.ask()
+            if kind in _REPLAYED:
+                _ = trial.relative_params  # drawn when first looked at, and the state grows with it
+            return trial
+
+    def _seed_of(self, number: int) -> int:
+        return int.from_bytes(hashlib.sha256(f"{self._seed}:{number}:".encode()).digest()[:4])
 
 
 def parameter_importance(
@@ -144,7 +180,9 @@ def parameter_importance(
         return {}
     study = optuna.create_study(direction=direction)
     for params, space, score in trials:
-        study.add_trial(optuna.trial.create_trial(params=params, distributions=dict(space), value=score))
+        varied = {name: distribution for name, distribution in space.items() if not distribution.single()}
+        own = {name: params[name] for name in varied}
+        study.add_trial(optuna.trial.create_trial(params=own, distributions=varied, value=score))
     try:
         importance = optuna.importance.get_param_importances(study)
     except (RuntimeError, ValueError):

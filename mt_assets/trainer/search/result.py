@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Literal
 from mt_assets.trainer.evaluation.delivery import Delivery
 from mt_assets.trainer.store.record import Record
 
+StoppedBy = Literal["trials", "timeout", "disabled", "exhausted"]
+
 
 @dataclass(frozen=True)
 class SearchProgress:
@@ -123,7 +125,8 @@ class StudyResult(Record):
         Sum over the trials, in whichever process they ran.
     resumed_trials : int
         Trials that were found finished or begun when this run started.
-    stopped_by : {"trials", "timeout", "disabled"}
+    stopped_by : {"trials", "timeout", "disabled", "exhausted"}
+        `exhausted`: every point of the grid was tried, and they were fewer than the trials asked for.
     parameter_importance : dict
         Share of the winner's algorithm's parameters in the variation of the score (PED-ANOVA), where it can be told.
     folds_key : str
@@ -141,7 +144,7 @@ class StudyResult(Record):
     best_number: int
     seconds: float
     resumed_trials: int
-    stopped_by: Literal["trials", "timeout", "disabled"]
+    stopped_by: StoppedBy
     parameter_importance: dict[str, float] = {}
     folds_key: str
     fold_rows: tuple[FoldRows, ...] = ()

@@ -1,8 +1,8 @@
 """The search: trials proposed one after another by Optuna, each a candidate run on the folds.
 
 What is decided here: which trial comes next, when a trial is pruned, and when the search ends. Fitting lies in
-`fold_fits`, proposing in `proposals`, keeping in `candidate` (fold results) and `storage` (the study), choosing in
-`selection`.
+`fold_fits`, proposing in `proposals`, giving up in `pruning`, keeping in `candidate` (fold results) and `storage` (the
+study), choosing in `selection`.
 
 Everything is durable the moment it exists, and trial n depends on the finished trials before it alone. So a search that
 was killed and started again gives the trials of one that was not, and fits no finished fold again.
@@ -19,7 +19,6 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import optuna
-from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.trial import FrozenTrial, Trial, TrialState
 from threadpoolctl import threadpool_limits
 
@@ -34,21 +33,17 @@ from mt_assets.trainer.features.preprocessor import TablePreprocessor
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.search.candidate import Candidate, CandidateResult, FoldCache, FoldResult, content_key
 from mt_assets.trainer.search.fold_fits import FoldFits
-from mt_assets.trainer.search.proposals import PerTrialSampler, SearchSpace, parameter_importance
-from mt_assets.trainer.search.result import BestParams, FoldRows, SearchProgress, StudyResult, TrialRecord
+from mt_assets.trainer.search.proposals import Proposals, parameter_importance
+from mt_assets.trainer.search.pruning import Pruning
+from mt_assets.trainer.search.result import BestParams, FoldRows, SearchProgress, StoppedBy, StudyResult, TrialRecord
 from mt_assets.trainer.search.selection import FOLDS_FOLDER, best_trial, fold_predictions, leaderboard, select_best
+from mt_assets.trainer.search.space import SearchSpace
 from mt_assets.trainer.search.storage import open_storage
 
 __all__ = [
     "BestParams", "FoldRows", "SearchProgress", "StudyResult", "TrialRecord",
     "fold_predictions", "leaderboard", "run_search", "select_best",
 ]  # fmt: skip
-
-PRUNING_STARTUP_TRIALS: Final = 5
-"""Finished trials before the median means something (Optuna's default)."""
-
-PRUNING_WARMUP_FOLDS: Final = 1
-"""Folds that no trial is pruned on: a single fold's score varies more between folds than between good candidates."""
 
 _TOLD: Final = "record"
 """Trial attribute with what Optuna has no place for."""
@@ -57,6 +52,7 @@ _CONSTRAINTS: Final = "constraints"
 """What the sampler is told of them: their violation, 0 where all are kept."""
 
 _UNTOLD: Final[dict[str, Any]] = {
+    "score": None,
     "fold_scores": [],
     "violation": 0.0,
     "best_iterations": [],
@@ -146,11 +142,14 @@ class _Search:
             {name: learner.space(fits.setting) for name, learner in learners.items()},
             {name: learner.starts(fits.setting) for name, learner in learners.items()},
         )
-        self.total = plan.n_trials if plan.search_enabled else len(plan.algorithms)
         self.direction = DIRECTION[plan.metric]
         # Folds of one row tell most metrics nothing; there the predictions of all folds are scored together.
         self.together = splits.strategy == "leave_one_out"
         self.goal = Goal.of(plan, fits.profile.target.positive)
+        wanted = plan.n_trials if plan.search_enabled else len(plan.algorithms)
+        self.proposals = Proposals(plan.sampler, seed, self.space, [self.direction], wanted)
+        self.total = int(min(wanted, self.proposals.most))
+        self.exhausted = self.total < wanted
 
     def open(self, folder: Path, storage_url: str | None) -> None:
         """Open the study of this very work, new or begun."""
@@ -163,30 +162,33 @@ class _Search:
             sampler=self.plan.sampler,
             pruner=self.plan.pruner,
             seed=self.seed,
-        )
+            space={
+                each: {name: repr(own) for name, own in ranges.items()} for each, ranges in self.space.spaces.items()
+            },
+            made_for=self.proposals.made_for,
+        )[:32]
         self.study = optuna.create_study(
-            study_name=name[:32],
+            study_name=name,
             storage=storage,
-            sampler=PerTrialSampler(self.plan.sampler, self.seed),
-            pruner=self._pruner(),
+            sampler=optuna.samplers.RandomSampler(seed=0),  # never asked: every trial's parameters are given
             direction=self.direction,
             load_if_exists=True,
         )
+        self.pruning = Pruning(self.plan.pruner, len(self.fits.folds), self.direction, len(self.space.starts), name)
         self.resumed = sum(trial.state != TrialState.WAITING for trial in self._trials())
-
-    def _pruner(self) -> BasePruner:
-        if self.plan.pruner == "none":
-            return NopPruner()
-        return MedianPruner(n_startup_trials=PRUNING_STARTUP_TRIALS, n_warmup_steps=PRUNING_WARMUP_FOLDS)
 
     def _trials(self) -> list[FrozenTrial]:
         """The study's trials as far as this search counts, in the order of their numbers."""
         return self.study.get_trials(deepcopy=False)[: self.total]
 
+    def _stored(self, trial: Trial) -> FrozenTrial:
+        """What the storage has of a trial, also from a process that was killed."""
+        return self.study.get_trials(deepcopy=False)[trial.number]
+
     def _finished(self) -> list[FrozenTrial]:
         return [trial for trial in self._trials() if trial.state.is_finished()]
 
-    def run(self, deadline: float | None) -> Literal["trials", "timeout", "disabled"]:
+    def run(self, deadline: float | None) -> StoppedBy:
         """Run trials until all are done or time is up; say which."""
         finished = self._finished()
         limit = float("inf") if deadline is None else deadline
@@ -198,22 +200,23 @@ class _Search:
         while done < self.total:
             if self.complete and time.monotonic() > limit:
                 return "timeout"
-            trial = self._next_trial()
-            if not self._run_trial(trial, limit):
+            if not self._run_trial(self._next_trial(), limit):
                 return "timeout"
             done += 1
             self._tell_progress(done, limit)
-        return "trials" if self.plan.search_enabled else "disabled"
+        if not self.plan.search_enabled:
+            return "disabled"
+        return "exhausted" if self.exhausted else "trials"
 
     def _next_trial(self) -> Trial:
         """The trial that a killed process left open, or a new one."""
         trials = self._trials()
-        for trial in trials:
-            if trial.state == TrialState.RUNNING:
-                return Trial(self.study, trial._trial_id)
-        waiting = any(trial.state == TrialState.WAITING for trial in trials)
-        if not waiting and len(trials) < len(self.space.starts):
-            self.study.enqueue_trial(self.space.fixed(len(trials)))
+        before = [trial for trial in trials if trial.state.is_finished()]
+        self.pruning.begin(before)
+        if len(trials) == len(before):
+            self.study.enqueue_trial(self.proposals.propose(len(before), before))
+        elif trials[-1].state == TrialState.RUNNING:
+            return Trial(self.study, trials[-1]._trial_id)
         return self.study.ask()
 
     def _run_trial(self, trial: Trial, limit: float) -> bool:
@@ -224,13 +227,13 @@ class _Search:
             outcome = self._run_folds(trial, Candidate(name, params), folds, limit)
         except Exception as error:
             # One candidate that cannot be fitted must not end a search; `result` raises where none can.
-            self._record(trial, folds, (), error=f"{type(error).__name__}: {error}")
+            self._record(trial, folds, None, error=f"{type(error).__name__}: {error}")
             self.study.tell(trial, state=TrialState.FAIL)
             return True
         if outcome is None:
             return False
-        self._record(trial, folds, outcome.scores, violation=outcome.violation)
-        if self.plan.constraints:
+        self._record(trial, folds, outcome)
+        if self.plan.constraints and not self._stored(trial).constraints:
             trial.set_constraint(_CONSTRAINTS, outcome.violation)
         if outcome.pruned:
             self.study.tell(trial, state=TrialState.PRUNED)
@@ -243,7 +246,7 @@ class _Search:
         self, trial: Trial, candidate: Candidate, folds: list[FoldResult], limit: float
     ) -> CandidateResult | None:
         """The candidate on the folds, into `folds`, until it is pruned; None where time was up."""
-        reported = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
+        reported = self._stored(trial).intermediate_values
         scores: list[float] = []
         for fold in range(len(self.fits.folds)):
             if self.complete and time.monotonic() > limit:
@@ -251,13 +254,12 @@ class _Search:
             folds.append(self.fits.run(candidate, fold))
             scores.append(self.goal.judge(self.fits.y_valid(fold), folds[-1].prediction).score)
             so_far, violation = self._judge(folds, scores)
-            if fold not in reported:
-                trial.report(so_far, fold)
-            # Of folds reported by a killed process all but the last have had their verdict: to go on.
-            last = fold == len(self.fits.folds) - 1
+            done, value = fold + 1, self.pruning.reported(scores[-1], so_far)
+            if done not in reported:
+                trial.report(value, done)
             # Who keeps the constraints is not given up for a metric that others reach without keeping them.
             spared = bool(self.plan.constraints) and not violation
-            if not last and fold >= max(reported, default=0) and not spared and trial.should_prune():
+            if self.pruning.hopeless(value, done) and not spared and done < len(self.fits.folds):
                 return CandidateResult(candidate, tuple(folds), tuple(scores), so_far, violation, pruned=True)
         return CandidateResult(candidate, tuple(folds), tuple(scores), so_far, violation)
 
@@ -270,18 +272,14 @@ class _Search:
         return standing.score if self.together else float(np.mean(scores)), standing.violation
 
     def _record(
-        self,
-        trial: Trial,
-        folds: list[FoldResult],
-        scores: tuple[float, ...],
-        error: str | None = None,
-        violation: float = 0.0,
+        self, trial: Trial, folds: list[FoldResult], outcome: CandidateResult | None, error: str | None = None
     ) -> None:
         trial.set_user_attr(
             _TOLD,
             {
-                "fold_scores": list(scores),
-                "violation": violation,
+                "score": outcome.score if outcome else None,
+                "fold_scores": list(outcome.scores) if outcome else [],
+                "violation": outcome.violation if outcome else 0.0,
                 "best_iterations": [each.best_iteration for each in folds if each.best_iteration is not None],
                 "seconds": sum(each.seconds for each in folds),
                 "fold_keys": [each.key for each in folds],
@@ -321,7 +319,7 @@ class _Search:
             state=state,
             algorithm=name,
             params=params,
-            score=None if state == "failed" else trial.value,
+            score=told["score"],
             score_std=float(np.std(scores)) if len(scores) > 1 else None,
             fold_scores=scores,
             violation=told["violation"],
@@ -333,7 +331,7 @@ class _Search:
             error=told["error"],
         )
 
-    def result(self, stopped_by: Literal["trials", "timeout", "disabled"]) -> StudyResult:
+    def result(self, stopped_by: StoppedBy) -> StudyResult:
         """What came out.
 
         Raises

@@ -1,19 +1,25 @@
 """Searches that were killed: they go on where they stopped, to the same result."""
 
+import itertools
+import math
 import multiprocessing
+import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import optuna
 import pandas as pd
 import pytest
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
-from optuna.trial import Trial, TrialState
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages.journal import JournalFileSymlinkLock
+from optuna.trial import TrialState, create_trial
+from sklearn.datasets import load_diabetes
+from sklearn.model_selection import KFold
 
-from mt_assets.trainer.search.proposals import PerTrialSampler
+from mt_assets.trainer.data.splits import Fold
+from mt_assets.trainer.search.proposals import Proposals
+from mt_assets.trainer.search.space import SearchSpace
 from mt_assets.trainer.search.storage import open_storage
 from mt_assets.trainer.search.study import StudyResult, run_search
 
@@ -105,29 +111,126 @@ def test_a_killed_writer_blocks_nothing(tmp_path: Path, make_work: Any, mixed: p
     assert outcome(study) == outcome(undisturbed)
 
 
-@pytest.mark.parametrize("kind", ["random", "tpe"])
-@pytest.mark.parametrize("killed_after", [0, 1, 2])
-def test_a_trial_killed_between_two_parameters_gets_the_same(tmp_path: Path, kind: str, killed_after: int) -> None:
-    def suggest(trial: Trial, count: int = 3) -> list[float]:
-        return [trial.suggest_float(name, 0, 1) for name in "abc"[:count]]
+class Interrupted(BaseException):
+    """Stands for a kill at any moment: nothing in the search catches it."""
 
-    def study_in(name: str) -> optuna.Study:
-        return optuna.create_study(
-            study_name="s",
-            storage=JournalStorage(JournalFileBackend(str(tmp_path / name))),
-            sampler=PerTrialSampler(kind, 3),
-            load_if_exists=True,
+
+def interrupted_until_done(folder: Path, work: Any) -> tuple[StudyResult, int]:
+    """Run a search that is torn out of whatever it or Optuna does after ever more calls, until it comes to its end."""
+    for attempt in itertools.count(1):
+        calls = itertools.count(-6_000 * attempt)
+
+        def interrupt(frame: Any, event: str, _: Any, calls: Any = calls) -> None:
+            own = "/optuna/" in frame.f_code.co_filename or "/trainer/search/" in frame.f_code.co_filename
+            if own and event == "call" and next(calls) > 0:
+                raise Interrupted
+
+        sys.setprofile(interrupt)
+        try:
+            return run_search(*work.arguments, folder=folder), attempt
+        except Interrupted:
+            continue
+        finally:
+            sys.setprofile(None)
+    raise AssertionError
+
+
+def with_folds(work: Any, count: int) -> Any:
+    """The same work on more folds."""
+    rows = work.splits.learning
+    parts = KFold(count, shuffle=True, random_state=0).split(rows)
+    folds = tuple(Fold(rows[train], rows[validation]) for train, validation in parts)
+    return replace(work.planned(folds_per_trial=count), splits=replace(work.splits, folds=folds))
+
+
+@pytest.fixture(scope="module")
+def houses() -> pd.DataFrame:
+    return load_diabetes(as_frame=True).frame.astype(float).iloc[:150]
+
+
+@pytest.mark.parametrize("sampler", ["random", "nsga2", "qmc", "grid", "cmaes", "gp"])
+def test_every_sampler_goes_on_as_if_nothing_had_happened(
+    tmp_path: Path, make_work: Any, houses: pd.DataFrame, sampler: str
+) -> None:
+    work = make_work(houses, ("ridge",), n_trials=16, sampler=sampler, pruner="none")
+    undisturbed = run_search(*work.arguments, folder=tmp_path / "undisturbed")
+    study, attempts = interrupted_until_done(tmp_path / "interrupted", work)
+    assert attempts > 2
+    assert outcome(study) == outcome(undisturbed)
+    assert len({str(trial.params) for trial in study.trials}) > 12, "trials repeat each other"
+
+
+@pytest.mark.parametrize("pruner", ["median", "percentile", "hyperband", "successive_halving", "wilcoxon"])
+def test_every_pruner_goes_on_as_if_nothing_had_happened(
+    tmp_path: Path, make_work: Any, houses: pd.DataFrame, pruner: str
+) -> None:
+    work = with_folds(make_work(houses, ("ridge",), n_trials=25, sampler="random", pruner=pruner), 6)
+    undisturbed = run_search(*work.arguments, folder=tmp_path / "undisturbed")
+    study, attempts = interrupted_until_done(tmp_path / "interrupted", work)
+    assert attempts > 2
+    assert outcome(study) == outcome(undisturbed)
+    assert any(trial.state == "pruned" for trial in study.trials)
+
+
+SPACES: dict[str, dict[str, BaseDistribution]] = {
+    "forest": {
+        "trees": IntDistribution(50, 500, step=50),
+        "depth": IntDistribution(2, 16, log=True),
+        "features": CategoricalDistribution(["sqrt", 0.5, None]),
+        "fixed": CategoricalDistribution([3]),
+    },
+    "linear": {"alpha": FloatDistribution(1e-3, 1e3, log=True), "ratio": FloatDistribution(0, 1)},
+}
+STARTS: dict[str, tuple[dict[str, Any], ...]] = {
+    "forest": ({"trees": 100, "depth": 16, "features": "sqrt", "fixed": 3},),
+    "linear": ({"alpha": 1.0, "ratio": 0.5}, {"alpha": 10.0, "ratio": 0.0}),
+}
+
+
+def made_value(point: dict[str, Any]) -> float:
+    return sum(math.log(1 + abs(value)) for value in point.values() if isinstance(value, int | float))
+
+
+def proposed(kind: str, space: SearchSpace, objectives: int, *, restarts: bool) -> list[dict[str, Any]]:
+    """The trials of a search without fits; with restarts every trial is proposed by a new process, so to say."""
+
+    def fresh() -> Proposals:
+        return Proposals(kind, 5, space, ["minimize"] * objectives, 40)
+
+    proposals, trials = fresh(), []
+    wanted = 14 if kind == "gp" else 40  # Gaussian processes begin at the eleventh trial, and take long
+    for number in range(int(min(wanted, proposals.most))):
+        proposals = fresh() if restarts else proposals
+        point = proposals.propose(number, trials)
+        algorithm = point.get("algorithm", next(iter(space.spaces)))
+        distributions = {space.name(algorithm, name): own for name, own in space.spaces[algorithm].items()}
+        if space.several:
+            distributions["algorithm"] = CategoricalDistribution(list(space.spaces))
+        state = TrialState.FAIL if number == 7 else TrialState.COMPLETE
+        values = [made_value(point) * (-1) ** each for each in range(objectives)]
+        trials.append(
+            create_trial(
+                params=point,
+                distributions=distributions,
+                values=None if state == TrialState.FAIL else values,
+                state=state,
+            )
         )
+    return [trial.params for trial in trials]
 
-    expected = []
-    for name in ("undisturbed", "killed"):
-        study = study_in(name)
-        for _ in range(15):
-            trial = study.ask()
-            study.tell(trial, float(np.sum(suggest(trial))))
-    expected = suggest(study_in("undisturbed").ask())
-    suggest(study_in("killed").ask(), killed_after)
-    study = study_in("killed")
-    (running,) = study.get_trials(states=(TrialState.RUNNING,))
-    assert running.number == 15
-    assert suggest(Trial(study, running._trial_id)) == expected
+
+@pytest.mark.parametrize("algorithms", [("forest",), ("forest", "linear")])
+@pytest.mark.parametrize(
+    ("kind", "objectives"),
+    [(kind, 1) for kind in ("tpe", "random", "nsga2", "qmc", "grid", "cmaes", "gp")] + [("nsga2", 2), ("tpe", 2)],
+)
+def test_a_trial_is_proposed_from_those_before_it_alone(
+    kind: str, objectives: int, algorithms: tuple[str, ...]
+) -> None:
+    space = SearchSpace({name: SPACES[name] for name in algorithms}, {name: STARTS[name] for name in algorithms})
+    points = proposed(kind, space, objectives, restarts=False)
+    assert points == proposed(kind, space, objectives, restarts=True)
+    assert points[: len(space.starts)] == [space.point(*start) for start in space.starts]
+    assert len({str(point) for point in points}) > 0.6 * len(points)
+    if len(algorithms) > 1:
+        assert {point["algorithm"] for point in points[3:]} == set(algorithms)

@@ -1,6 +1,7 @@
 """Searches as a whole: what they find, what they leave out, and what they say."""
 
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.model_selection import KFold
 
 from mt_assets.trainer.data.splits import Fold
 from mt_assets.trainer.data.table import Table
@@ -180,6 +182,35 @@ def test_random_search_prunes_the_bad(tmp_path: Path, make_work: Any) -> None:
     full = run_search(*work.planned(pruner="none").arguments, folder=tmp_path)
     assert all(trial.state == "complete" for trial in full.trials)
     assert [trial.params for trial in full.trials] == [trial.params for trial in study.trials]
+
+
+@pytest.mark.parametrize("pruner", ["median", "percentile", "hyperband", "successive_halving", "wilcoxon"])
+def test_every_pruner_spares_the_start_configurations_and_gives_up_bad_trials(
+    tmp_path: Path, make_work: Any, pruner: str
+) -> None:
+    frame = load_diabetes(as_frame=True).frame.astype(float)
+    work = make_work(frame, ("ridge",), n_trials=25, sampler="random", pruner=pruner, folds_per_trial=6)
+    rows = work.splits.learning
+    folds = tuple(Fold(rows[train], rows[valid]) for train, valid in KFold(6, shuffle=True, random_state=0).split(rows))
+    study = run_search(*replace(work, splits=replace(work.splits, folds=folds)).arguments, folder=tmp_path)
+    pruned = [trial for trial in study.trials if trial.state == "pruned"]
+    assert pruned
+    assert all(trial.state == "complete" for trial in study.trials if trial.start_configuration)
+    # Two folds at least; the signed-rank test on two or three folds cannot say 0.1.
+    assert {len(trial.fold_scores) for trial in pruned} <= set(range(4 if pruner == "wilcoxon" else 2, 6))
+    assert all(trial.score == pytest.approx(np.mean(trial.fold_scores)) for trial in study.trials)
+    complete = [trial.score for trial in study.trials if trial.state == "complete" and trial.score]
+    assert np.mean([trial.score for trial in pruned if trial.score]) > np.median(complete)
+
+
+def test_a_grid_ends_when_it_is_exhausted(tmp_path: Path, make_work: Any, cancer: pd.DataFrame) -> None:
+    work = make_work(cancer, ("logistic_regression", "lightgbm"), n_trials=12, sampler="grid", folds_per_trial=1)
+    study = run_search(*work.arguments, folder=tmp_path)
+    points = [(trial.algorithm, str(trial.params)) for trial in study.trials]
+    assert len(points) == len(set(points)) < 12
+    assert study.stopped_by == "exhausted"
+    counts = Counter(trial.algorithm for trial in study.trials if not trial.start_configuration)
+    assert max(counts.values()) - min(counts.values()) <= 1
 
 
 def test_a_failing_candidate_is_recorded(tmp_path: Path, make_work: Any) -> None:

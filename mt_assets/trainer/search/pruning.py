@@ -1,0 +1,122 @@
+"""When a trial is given up: after a fold, by what the trials before it did on their folds.
+
+The resource that a trial uses up is folds: a trial reports after each of them, at the number of folds that are done.
+As with proposals, verdicts are passed in a study in memory that is shown the trials before in their order, so that
+they are the same after a restart.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Final, Literal
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import (
+    BasePruner,
+    HyperbandPruner,
+    MedianPruner,
+    NopPruner,
+    PercentilePruner,
+    SuccessiveHalvingPruner,
+    WilcoxonPruner,
+)
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+STARTUP_TRIALS: Final = 5
+"""Finished trials before a median or percentile means something (Optuna's default)."""
+
+LEAST_FOLDS: Final = 2
+"""Folds before which no trial is given up: a single fold's score varies more between folds than between good
+candidates."""
+
+REDUCTION: Final = 2
+"""Of trials that reach a rung, one in so many goes on to the next, at so many times the folds. Optuna's 4 (successive
+halving) and 3 (hyperband) are meant for hundreds of steps; a trial has about five folds: rungs after 2, 4, 8."""
+
+KEPT_PERCENT: Final = 25.0
+"""A trial that the percentile pruner keeps is among the best so many per cent (the example of Optuna's manual)."""
+
+WILCOXON_P: Final = 0.1
+"""Optuna's default. A test on n folds says at least 2^-n, so that four folds are the first that can give a trial up."""
+
+_PRUNERS: Final[dict[str, Callable[[int], BasePruner]]] = {
+    "none": lambda _: NopPruner(),
+    "median": lambda _: MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=LEAST_FOLDS),
+    "percentile": lambda _: PercentilePruner(KEPT_PERCENT, n_startup_trials=STARTUP_TRIALS, n_warmup_steps=LEAST_FOLDS),
+    "successive_halving": lambda _: SuccessiveHalvingPruner(min_resource=LEAST_FOLDS, reduction_factor=REDUCTION),
+    "hyperband": lambda folds: HyperbandPruner(
+        min_resource=LEAST_FOLDS, max_resource=max(folds, LEAST_FOLDS), reduction_factor=REDUCTION
+    ),
+    "wilcoxon": lambda _: WilcoxonPruner(p_threshold=WILCOXON_P, n_startup_steps=LEAST_FOLDS),
+}
+"""Pruners by the number of folds."""
+
+
+class Pruning:
+    """Passes the verdicts of one search.
+
+    Parameters
+    ----------
+    kind : {"median", "hyperband", "successive_halving", "percentile", "wilcoxon", "none"}
+    folds : int
+        Of an unpruned trial.
+    direction : {"maximize", "minimize"}
+    spared : int
+        So many first trials are never given up: the start configurations.
+    name : str
+        Of the study; hyperband deals trials to brackets by it.
+    """
+
+    def __init__(
+        self, kind: str, folds: int, direction: Literal["maximize", "minimize"], spared: int, name: str
+    ) -> None:
+        self._own_scores = kind == "wilcoxon"
+        self._spared = spared
+        self._learned = 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)  # the Wilcoxon pruner is marked so
+            pruner = _PRUNERS[kind](folds)
+        self._study = optuna.create_study(
+            study_name=name, direction=direction, pruner=pruner, sampler=optuna.samplers.RandomSampler(seed=0)
+        )
+        self._trial: Trial | None = None
+
+    def reported(self, score: float, so_far: float) -> float:
+        """What to report of a fold: its own score where the pruner compares trials fold by fold, else the score so
+        far."""
+        return score if self._own_scores else so_far
+
+    def begin(self, before: Sequence[FrozenTrial]) -> None:
+        """Turn to the next trial.
+
+        Parameters
+        ----------
+        before : sequence of optuna.trial.FrozenTrial
+            All trials with lower numbers, in their order, finished.
+        """
+        for trial in before[self._learned :]:
+            self._learn(trial)
+        self._learned = len(before)
+        self._trial = self._study.ask()
+
+    def hopeless(self, value: float, done: int) -> bool:
+        """Whether to give the trial up after `done` folds, the last of which was reported as `value`."""
+        assert self._trial is not None
+        self._trial.report(value, done)
+        # Asked in any case: rungs keep what the start configurations, which are never given up, had reached.
+        verdict = self._trial.should_prune()
+        return verdict and self._trial.number >= self._spared
+
+    def _learn(self, trial: FrozenTrial) -> None:
+        """Show a finished trial; the one that was judged last has been seen but for its end."""
+        if self._trial is None:
+            self._trial = self._study.ask()
+            for done, value in sorted(trial.intermediate_values.items()):
+                self.hopeless(value, done)
+        for constraint, violation in trial.constraints.items():
+            self._trial.set_constraint(constraint, violation)
+        complete = trial.state == TrialState.COMPLETE
+        self._study.tell(self._trial, trial.value if complete else None, None if complete else trial.state)
+        self._trial = None

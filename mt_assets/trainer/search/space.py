@@ -1,0 +1,188 @@
+"""The joint search space of all competing algorithms, and points in it that are known before the search begins.
+
+What belongs here: names and values of parameters, start configurations, grid and Sobol points. What does not: how the
+next point follows from the results so far (`proposals`), and what a spec may change about a space (`ranges`).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import FrozenTrial, Trial
+
+from mt_assets.trainer.algorithms.algorithm import Params
+
+CHOICE = "algorithm"
+"""The parameter that says which algorithm a trial is of, where several compete."""
+
+
+class SearchSpace:
+    """The spaces of all competing algorithms as one, and their start configurations in the order of their trials.
+
+    Parameters
+    ----------
+    spaces : mapping of algorithm to its space
+        In the order of their first trials.
+    starts : mapping of algorithm to its start configurations
+    """
+
+    def __init__(
+        self, spaces: Mapping[str, Mapping[str, BaseDistribution]], starts: Mapping[str, tuple[Params, ...]]
+    ) -> None:
+        self.spaces = spaces
+        rounds = max(len(each) for each in starts.values())
+        self.starts = [(name, starts[name][at]) for at in range(rounds) for name in spaces if at < len(starts[name])]
+
+    @property
+    def several(self) -> bool:
+        return len(self.spaces) > 1
+
+    def name(self, algorithm: str, parameter: str) -> str:
+        """The study's name of an algorithm's parameter."""
+        return f"{algorithm}.{parameter}" if self.several else parameter
+
+    def point(self, algorithm: str, params: Params) -> dict[str, Any]:
+        """A configuration under the study's names."""
+        chosen = {CHOICE: algorithm} if self.several else {}
+        return chosen | {self.name(algorithm, parameter): value for parameter, value in params.items()}
+
+    def suggest(self, trial: Trial) -> tuple[str, Params]:
+        """Algorithm and parameters of a trial, drawn by its study's sampler."""
+        algorithm = self.suggest_algorithm(trial)
+        return algorithm, self.suggest_params(trial, algorithm)
+
+    def suggest_algorithm(self, trial: Trial) -> str:
+        """The algorithm of a trial alone."""
+        names = list(self.spaces)
+        return str(trial.suggest_categorical(CHOICE, names)) if self.several else names[0]
+
+    def suggest_params(self, trial: Trial, algorithm: str) -> Params:
+        """The parameters of a trial whose algorithm is known."""
+        space = self.spaces[algorithm]
+        return {parameter: _suggest(trial, self.name(algorithm, parameter), space[parameter]) for parameter in space}
+
+    def read(self, trial: FrozenTrial) -> tuple[str, Params]:
+        """Algorithm and parameters of a trial that was drawn before."""
+        algorithm = str(trial.params[CHOICE]) if self.several else next(iter(self.spaces))
+        of_study = {parameter: self.name(algorithm, parameter) for parameter in self.spaces[algorithm]}
+        return algorithm, {own: trial.params[name] for own, name in of_study.items() if name in trial.params}
+
+
+def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
+    match distribution:
+        case FloatDistribution(low=low, high=high, log=log, step=step):
+            return trial.suggest_float(name, low, high, log=log, step=step)
+        case IntDistribution(low=low, high=high, log=log, step=step):
+            return trial.suggest_int(name, low, high, log=log, step=step)
+        case CategoricalDistribution(choices=choices):
+            return trial.suggest_categorical(name, choices)
+    raise TypeError(f"no way to draw from {distribution!r}")
+
+
+def grid(space: SearchSpace, points: int, seed: int) -> list[dict[str, Any]]:
+    """Spread a grid over the space.
+
+    Every algorithm gets an equal share of the points. A parameter starts at one level, the value of the algorithm's
+    first start configuration. In turn, in the order of the space, each parameter gets one more level while the product
+    of all levels stays within the share. Two and more levels are spread evenly from the lowest to the highest value (on
+    the logarithm where the range is logarithmic) or over the list of choices.
+
+    Parameters
+    ----------
+    space : SearchSpace
+    points : int
+        At most so many.
+    seed : int
+        Of the order in which an algorithm's points are tried: a search that is cut short has then looked everywhere.
+
+    Returns
+    -------
+    list of dict
+        Points under the study's names, the algorithms in turn, without those that are start configurations.
+    """
+    share = points // len(space.spaces)
+    tried = [space.point(*start) for start in space.starts]
+    of_algorithms: list[list[dict[str, Any]]] = []
+    for name, own in space.spaces.items():
+        levels = _levels(own, next(params for algorithm, params in space.starts if algorithm == name), share)
+        found = [space.point(name, dict(zip(own, values, strict=True))) for values in itertools.product(*levels)]
+        found = [point for point in found if point not in tried][: max(share, 0)]
+        order = np.random.default_rng([seed, len(of_algorithms)]).permutation(len(found))
+        of_algorithms.append([found[at] for at in order])
+    rounds = itertools.zip_longest(*of_algorithms)
+    return [point for turn in rounds for point in turn if point is not None]
+
+
+def _levels(space: Mapping[str, BaseDistribution], start: Params, most: int) -> list[list[Any]]:
+    """The values of each parameter on the grid of at most so many points."""
+    levels = {name: [start[name]] for name in space}
+    growing = list(space)
+    while growing:
+        for name in list(growing):
+            count = len(levels[name]) + 1
+            finer = list(dict.fromkeys(value_at(space[name], at / (count - 1)) for at in range(count)))
+            others = math.prod(len(values) for other, values in levels.items() if other != name)
+            if len(finer) < count or len(finer) * others > most:
+                growing.remove(name)
+            else:
+                levels[name] = finer
+    return list(levels.values())
+
+
+def sobol(space: SearchSpace, index: int, seed: int) -> dict[str, Any]:
+    """Point `index` of a scrambled Sobol sequence.
+
+    One sequence runs through the joint space: it has a coordinate for the algorithm and one for each parameter of each
+    algorithm, and a trial uses those of its own algorithm. So no parameter is drawn apart from the sequence.
+
+    Parameters
+    ----------
+    space : SearchSpace
+    index : int
+        From 0.
+    seed : int
+        Of the scrambling: the same for all points.
+    """
+    from scipy.stats.qmc import Sobol  # takes 0.3 s to import
+
+    axes = [(name, parameter) for name, own in space.spaces.items() for parameter in own]
+    sequence = Sobol(len(axes) + 1, scramble=True, rng=np.random.default_rng(seed))
+    if index:
+        sequence.fast_forward(index)
+    first, *rest = sequence.random(1)[0].tolist()
+    algorithm = str(value_at(CategoricalDistribution(list(space.spaces)), first))
+    shares = zip(axes, rest, strict=True)
+    own = {parameter: share for (name, parameter), share in shares if name == algorithm}
+    return space.point(
+        algorithm, {parameter: value_at(space.spaces[algorithm][parameter], share) for parameter, share in own.items()}
+    )
+
+
+def value_at(distribution: BaseDistribution, share: float) -> Any:
+    """The value that lies at a share (0 to 1) of a range or of a list of choices."""
+    match distribution:
+        case CategoricalDistribution(choices=choices):
+            return choices[min(int(share * len(choices)), len(choices) - 1)]
+        case FloatDistribution(low=low, high=high, log=True):
+            return min(max(math.exp(math.log(low) + share * (math.log(high) - math.log(low))), low), high)
+        case FloatDistribution(low=low, high=high, step=None):
+            return low + share * (high - low)
+        case IntDistribution(low=low, high=high, log=True):
+            # Every whole number stands for the numbers that are rounded to it.
+            least, most = math.log(low - 0.5), math.log(high + 0.5)
+            return min(max(round(math.exp(least + share * (most - least))), low), high)
+        case FloatDistribution(low=low, high=high, step=step) | IntDistribution(low=low, high=high, step=step):
+            assert step is not None
+            count = round((high - low) / step) + 1
+            return low + min(int(share * count), count - 1) * step
+    raise TypeError(f"no value in {distribution!r}")
