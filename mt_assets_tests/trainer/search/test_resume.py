@@ -118,7 +118,7 @@ class Interrupted(BaseException):
 def interrupted_until_done(folder: Path, work: Any) -> tuple[StudyResult, int]:
     """Run a search that is torn out of whatever it or Optuna does after ever more calls, until it comes to its end."""
     for attempt in itertools.count(1):
-        calls = itertools.count(-6_000 * attempt)
+        calls = itertools.count(-3_000 * attempt)
 
         def interrupt(frame: Any, event: str, _: Any, calls: Any = calls) -> None:
             own = "/optuna/" in frame.f_code.co_filename or "/trainer/search/" in frame.f_code.co_filename
