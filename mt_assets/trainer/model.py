@@ -43,6 +43,8 @@ TRUSTED_TYPES: Final[tuple[str, ...]] = (
     "mt_assets.trainer.algorithms.catboost.CatBoostEstimator",
     "mt_assets.trainer.algorithms.gradient_boosting.BestRoundClassifier",
     "mt_assets.trainer.algorithms.gradient_boosting.BestRoundRegressor",
+    "mt_assets.trainer.algorithms.neural_network_estimator.NetworkClassifier",
+    "mt_assets.trainer.algorithms.neural_network_estimator.NetworkRegressor",
     "mt_assets.trainer.features.columns.CategoryBlock",
     "mt_assets.trainer.features.columns.DatetimeBlock",
     "mt_assets.trainer.features.columns.NumberBlock",

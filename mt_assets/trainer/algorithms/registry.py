@@ -64,6 +64,7 @@ AVAILABLE: Final[dict[str, str]] = {
     "xgboost": f"{_MODULES}.xgboost:XGBoost",
     "lightgbm": f"{_MODULES}.lightgbm:LightGBM",
     "catboost": f"{_MODULES}.catboost:CatBoost",
+    "neural_network": f"{_MODULES}.neural_network:NeuralNetwork",
 }
 """Where the algorithms of this version live, as `module:Class`."""
 

@@ -129,7 +129,7 @@ def code_digest() -> str:
     digest = hashlib.sha256()
     for source in sources:
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
-    for library in ("numpy", "pandas", "scikit-learn", "skrub", "lightgbm", "xgboost", "catboost", "optuna"):
+    for library in ("numpy", "pandas", "scikit-learn", "skrub", "lightgbm", "xgboost", "catboost", "optuna", "torch"):
         digest.update(f"{library}=={_version(library)}\n".encode())
     return digest.hexdigest()
 

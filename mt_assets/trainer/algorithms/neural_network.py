@@ -1,0 +1,123 @@
+"""A neural network for tables: trained by PyTorch where it is installed, else by scikit-learn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import Any, ClassVar, Final
+
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from mt_assets.trainer.algorithms.algorithm import Algorithm, FitReport, FitSetting, Params
+from mt_assets.trainer.algorithms.neural_network_estimator import Backend, NetworkClassifier, NetworkRegressor
+
+MOST_EPOCHS, FEWEST_EPOCHS = 100, 3
+
+MOST_VISITS: Final = 2_500_000
+"""Rows times epochs of a fit: what keeps it bounded on large tables."""
+
+LEAST_PATIENCE: Final = 8
+
+NOTES: Final[dict[Backend, str]] = {
+    "torch": "neural_network was trained with PyTorch",
+    "sklearn": "neural_network was trained with scikit-learn; `pip install 'mt_assets[deep]'` brings a better one",
+}
+
+
+class NeuralNetwork(Algorithm):
+    """Several small networks, averaged, on one-hot encoded, squashed features."""
+
+    name: ClassVar[str] = "neural_network"
+    display: ClassVar[str] = "Neural network"
+    tasks: ClassVar[frozenset[str]] = frozenset({"classification", "regression"})
+    encoding = "one_hot"
+
+    def build(self, setting: FitSetting, params: Mapping[str, Any]) -> NetworkClassifier | NetworkRegressor:
+        schedule = epochs_for_rows(setting.rows)
+        given = {
+            "epochs": schedule,
+            **params,
+            "backend": backend(),
+            "schedule": schedule,
+            "seed": setting.seed,
+            "threads": setting.threads,
+        }
+        return NetworkClassifier(**given) if setting.task == "classification" else NetworkRegressor(**given)
+
+    def space(self, setting: FitSetting) -> dict[str, BaseDistribution]:
+        """Ranges after those of TabM and RealMLP, narrowed to what one CPU thread fits in seconds."""
+        space: dict[str, BaseDistribution] = {
+            "learning_rate": FloatDistribution(3e-4, 1e-2, log=True),
+            "width": IntDistribution(32, 256, step=32),
+            "depth": IntDistribution(1, 3),
+            "weight_decay": FloatDistribution(1e-4, 1.0, log=True),
+            "members": IntDistribution(2, 8, step=2),
+        }
+        if backend() == "torch":
+            space["dropout"] = FloatDistribution(0.0, 0.5)
+            space["frequencies"] = CategoricalDistribution([0.0, 0.05, 0.1, 0.3, 1.0])
+        return space
+
+    def fit(
+        self,
+        estimator: NetworkClassifier | NetworkRegressor,
+        X: np.ndarray,
+        y: np.ndarray,
+        X_valid: np.ndarray | None = None,
+        y_valid: np.ndarray | None = None,
+        patience: int | None = None,
+        *,
+        class_weight: str | None = None,
+        categories: int = 0,
+    ) -> FitReport:
+        """Fit; with validation rows and patience, keep the weights of the best epoch."""
+        stop: dict[str, Any] = {}
+        if X_valid is not None and y_valid is not None and patience and len(y_valid):
+            stop = {
+                "X_valid": X_valid,
+                "y_valid": y_valid,
+                "patience": epochs_of_patience(patience, estimator.schedule),
+            }
+        if isinstance(estimator, NetworkClassifier):
+            estimator.fit(X, y, class_weight=class_weight, **stop)
+        else:
+            estimator.fit(X, y, **stop)
+        best = estimator.best_epoch_ if stop else None
+        return FitReport(best_iteration=best, notes=(NOTES[estimator.backend],))
+
+    def starts(self, setting: FitSetting) -> tuple[Params, ...]:
+        """A wide shallow network first; then a smaller one held back harder, and a deeper one that learns slowly."""
+        points = (
+            self._point(1e-3, 128, 2, 4, weight_decay=1e-3, dropout=0.1, frequencies=0.1),
+            self._point(2e-3, 64, 2, 8, weight_decay=3e-2, dropout=0.3, frequencies=0.1),
+            self._point(5e-4, 192, 3, 4, weight_decay=1e-2, dropout=0.2, frequencies=0.0),
+        )
+        space = self.space(setting)
+        return tuple({name: value for name, value in point.items() if name in space} for point in points)
+
+    def with_iterations(self, params: Mapping[str, Any], iterations: int | None) -> Params:
+        return dict(params) if iterations is None else {**params, "epochs": iterations}
+
+    @staticmethod
+    def _point(rate: float, width: int, depth: int, members: int, **others: Any) -> Params:
+        return {"learning_rate": rate, "width": width, "depth": depth, "members": members, **others}
+
+
+def backend() -> Backend:
+    """PyTorch where it can be imported, else scikit-learn."""
+    return "torch" if find_spec("torch") else "sklearn"
+
+
+def epochs_for_rows(rows: int) -> int:
+    """Epochs of a full fit by learning rows: fewer as tables grow, for each has more steps."""
+    return int(max(FEWEST_EPOCHS, min(MOST_EPOCHS * (500 / max(rows, 500)) ** 0.25, MOST_VISITS / max(rows, 1))))
+
+
+def epochs_of_patience(patience: int, schedule: int) -> int:
+    """Epochs without improvement after which training stops.
+
+    The plan counts in boosting rounds, of which there are thousands, so that its own choice would never stop a network:
+    a quarter of the epochs is the most. A smaller number that somebody asked for counts epochs as it stands.
+    """
+    return min(patience, max(LEAST_PATIENCE, schedule // 4))

@@ -1,0 +1,232 @@
+"""The fitted form of a neural network: its weights as plain arrays, and predictions from them with NumPy alone.
+
+What belongs here: the two estimators and their loop over epochs. What does not: how an epoch changes the weights
+(`neural_network_torch`, with the `[deep]` extra, and `neural_network_sklearn`), nor what is searched
+(`neural_network`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, Final, Literal, Self
+
+import numpy as np
+from scipy.special import log_softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.validation import check_is_fitted
+
+from mt_assets.trainer.algorithms.algorithm import stopping_class_weight
+from mt_assets.trainer.algorithms.neural_network_forward import Data, Training, Weights, forward
+
+Backend = Literal["torch", "sklearn"]
+
+PREDICTED_ROWS: Final = 2_048
+"""Rows that go through the network at once: some megabytes of activations."""
+
+LEAST_BATCH, MOST_BATCH = 32, 1_024
+ROWS_PER_BATCH: Final = 32
+
+
+class Network(BaseEstimator):
+    """What both estimators share.
+
+    Parameters
+    ----------
+    backend : {"torch", "sklearn"}
+        What trains it; prediction needs neither.
+    learning_rate, weight_decay, dropout : float
+    width, depth : int
+        Units of a hidden layer and hidden layers.
+    members : int
+        Networks whose outputs are averaged.
+    frequencies : float
+        Standard deviation of the first frequencies of periodic features; 0 for none. Only with torch.
+    epochs : int
+        Where training ends.
+    schedule : int
+        Epochs over which the learning rate falls to zero; the same with and without early stopping.
+    seed, threads : int
+
+    Attributes
+    ----------
+    weights_ : dict of str to numpy.ndarray
+        Of the best epoch.
+    best_epoch_ : int
+        From 1; the last one where there were no rows to stop on.
+    n_features_in_ : int
+    """
+
+    def __init__(
+        self,
+        backend: Backend = "sklearn",
+        learning_rate: float = 1e-3,
+        width: int = 128,
+        depth: int = 2,
+        members: int = 4,
+        weight_decay: float = 1e-3,
+        dropout: float = 0.0,
+        frequencies: float = 0.0,
+        epochs: int = 50,
+        schedule: int = 50,
+        seed: int = 0,
+        threads: int = 1,
+    ) -> None:
+        self.backend = backend
+        self.learning_rate = learning_rate
+        self.width = width
+        self.depth = depth
+        self.members = members
+        self.weight_decay = weight_decay
+        self.dropout = dropout
+        self.frequencies = frequencies
+        self.epochs = epochs
+        self.schedule = schedule
+        self.seed = seed
+        self.threads = threads
+
+    def _train(self, data: Data, loss: Callable[[np.ndarray], float] | None, X_valid: Any, patience: int) -> None:
+        """Run the epochs and keep the weights of the best by `loss` of the outputs [k, m, outputs] of `X_valid`."""
+        self.n_features_in_ = data.X.shape[1]
+        with _training(self, data) as training:
+            lowest, self.best_epoch_ = np.inf, 0
+            for epoch in range(1, self.epochs + 1):
+                training.run_epoch()
+                if loss is None:
+                    continue
+                weights = training.weights()
+                now = loss(self._outputs(X_valid, weights))
+                if now < lowest:
+                    lowest, self.weights_, self.best_epoch_ = now, weights, epoch
+                elif epoch - self.best_epoch_ >= patience:
+                    break
+            if not self.best_epoch_:
+                self.weights_, self.best_epoch_ = training.weights(), self.epochs
+
+    def _outputs(self, X: np.ndarray, weights: Weights) -> np.ndarray:
+        return np.concatenate(
+            [
+                forward(weights, X[at : at + PREDICTED_ROWS].astype(np.float32), np, _relu, _keep)
+                for at in range(0, len(X), PREDICTED_ROWS)
+            ],
+            axis=1,
+        )
+
+
+class NetworkClassifier(ClassifierMixin, Network):
+    """A network that outputs probabilities."""
+
+    def fit(
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        X_valid: np.ndarray | None = None,
+        y_valid: np.ndarray | None = None,
+        patience: int = 0,
+        class_weight: str | None = None,
+    ) -> Self:
+        """Fit to codes 0..k-1; with validation rows, keep the epoch of the least log-loss."""
+        self.classes_ = np.unique(y)
+        row_weights = None if class_weight is None else compute_sample_weight(class_weight, y).astype(np.float32)
+        data = Data(_narrow(X), np.asarray(y, dtype=np.int64), row_weights, len(self.classes_), batch_rows(len(X)))
+        if X_valid is None or y_valid is None or not len(y_valid):
+            self._train(data, None, None, patience)
+            return self
+        stopping = stopping_class_weight(y, class_weight)
+        weights = None if stopping is None else compute_sample_weight(stopping, y_valid)
+
+        def loss(outputs: np.ndarray) -> float:
+            chance = _probabilities(outputs)[np.arange(len(y_valid)), y_valid]
+            return float(np.average(-np.log(np.maximum(chance, 1e-12)), weights=weights))
+
+        self._train(data, loss, X_valid, patience)
+        return self
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        """Probabilities float64 [n, k], the mean of the members'."""
+        check_is_fitted(self, "weights_")
+        return _probabilities(self._outputs(X, self.weights_))
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """The likeliest class [n]."""
+        likeliest: np.ndarray = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        return likeliest
+
+
+class NetworkRegressor(RegressorMixin, Network):
+    """A network that outputs values, learned on a standardized target.
+
+    Attributes
+    ----------
+    mean_, spread_ : float
+        Of the training target.
+    bounds_ : tuple of float
+        Least and greatest standardized target; predictions stay within (as in RealMLP).
+    """
+
+    def fit(
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        X_valid: np.ndarray | None = None,
+        y_valid: np.ndarray | None = None,
+        patience: int = 0,
+    ) -> Self:
+        """Fit to values; with validation rows, keep the epoch of the least squared error."""
+        y = np.asarray(y, dtype=np.float64)
+        self.mean_, self.spread_ = float(y.mean()), float(y.std()) or 1.0
+        scaled = ((y - self.mean_) / self.spread_).astype(np.float32)
+        self.bounds_ = (float(scaled.min()), float(scaled.max()))
+        data = Data(_narrow(X), scaled, None, 1, batch_rows(len(X)))
+        if X_valid is None or y_valid is None or not len(y_valid):
+            self._train(data, None, None, patience)
+            return self
+        goal = (np.asarray(y_valid, dtype=np.float64) - self.mean_) / self.spread_
+        self._train(data, lambda outputs: float(np.mean((self._values(outputs) - goal) ** 2)), X_valid, patience)
+        return self
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Values float64 [n], the mean of the members'."""
+        check_is_fitted(self, "weights_")
+        return self._values(self._outputs(X, self.weights_)) * self.spread_ + self.mean_
+
+    def _values(self, outputs: np.ndarray) -> np.ndarray:
+        values: np.ndarray = np.clip(outputs[..., 0].mean(axis=0, dtype=np.float64), *self.bounds_)
+        return values
+
+
+def batch_rows(rows: int) -> int:
+    """Rows of a step: a power of two that grows with the table."""
+    return (
+        int(min(max(2 ** int(np.log2(max(rows, 1) / ROWS_PER_BATCH)), LEAST_BATCH), MOST_BATCH))
+        if rows >= 64
+        else LEAST_BATCH
+    )
+
+
+def _narrow(X: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(X, dtype=np.float32)
+
+
+def _probabilities(outputs: np.ndarray) -> np.ndarray:
+    mean: np.ndarray = np.exp(log_softmax(outputs.astype(np.float64), axis=2)).mean(axis=0)
+    return mean
+
+
+def _relu(x: np.ndarray) -> np.ndarray:
+    return np.maximum(x, 0)
+
+
+def _keep(x: np.ndarray) -> np.ndarray:
+    return x
+
+
+def _training(network: Network, data: Data) -> AbstractContextManager[Training]:
+    if network.backend == "torch":
+        from mt_assets.trainer.algorithms.neural_network_torch import torch_training
+
+        return torch_training(network, data)
+    from mt_assets.trainer.algorithms.neural_network_sklearn import sklearn_training
+
+    return sklearn_training(network, data)
