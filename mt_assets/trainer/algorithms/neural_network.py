@@ -89,7 +89,7 @@ class NeuralNetwork(Algorithm):
     def starts(self, setting: FitSetting) -> tuple[Params, ...]:
         """A wide shallow network first; then a smaller one held back harder, and a deeper one that learns slowly."""
         points = (
-            self._point(1e-3, 128, 2, 4, weight_decay=1e-3, dropout=0.1, frequencies=0.1),
+            self._point(2e-3, 128, 2, 4, weight_decay=1e-3, dropout=0.1, frequencies=0.1),
             self._point(2e-3, 64, 2, 8, weight_decay=3e-2, dropout=0.3, frequencies=0.1),
             self._point(5e-4, 192, 3, 4, weight_decay=1e-2, dropout=0.2, frequencies=0.0),
         )

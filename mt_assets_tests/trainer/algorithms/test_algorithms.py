@@ -43,7 +43,7 @@ def test_the_registry_is_light() -> None:
 
 def test_names() -> None:
     for task in ("classification", "regression"):
-        assert set(CONTRACT_NAMES[task]) - set(available(task)) <= {"neural_network"}
+        assert available(task) == CONTRACT_NAMES[task]
     assert available("time_series") == ()
     for name in AVAILABLE:
         assert algorithm(name).name == name
