@@ -166,6 +166,17 @@ def _validation(spec: TrainingSpec) -> Iterator[Problem]:
     if strategy.gap and spec.time_column is None:
         text = f"is {strategy.gap}, but only dated data has a gap: name `timeColumn`, or leave the gap out"
         yield Problem(("validationStrategy", "gap"), text)
+    if strategy.repeats and strategy.type != "auto" and not strategy.type.startswith("repeated_"):
+        other = f"; use `repeated_{strategy.type}`" if strategy.type in ("kfold", "stratified_kfold") else ""
+        text = f"is {strategy.repeats}, but `{strategy.type}` is drawn once{other or '; leave `repeats` out'}"
+        yield Problem(("validationStrategy", "repeats"), text)
+    dated = spec.time_column is not None
+    if not strategy.shuffle and (strategy.type.startswith("repeated_") or (strategy.type == "holdout" and not dated)):
+        text = f"is false, but `{strategy.type}` draws its rows at random; leave it out, or use `kfold`"
+        yield Problem(("validationStrategy", "shuffle"), text)
+    if spec.validation_size is not None and strategy.type not in ("auto", "holdout"):
+        text = f"is {shown(spec.validation_size)}, but `{strategy.type}` has folds; use `holdout`, or leave it out"
+        yield Problem(("validationSize",), text)
     if "stratified" in strategy.type and spec.model_type == "regression":
         other = strategy.type.replace("stratified_", "")
         text = f"is `{strategy.type}`, which needs classes, but `modelType` is regression; use `{other}`"

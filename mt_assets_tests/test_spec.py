@@ -367,6 +367,10 @@ BAD_VALUES: list[tuple[str, Any, str, list[str]]] = [
     ("validationStrategy/type", "group_kfold", "validationStrategy.type", ["`groupColumn`"]),
     ("validationStrategy/type", "time_series_split", "validationStrategy.type", ["`timeColumn`"]),
     ("validationStrategy/gap", 2, "validationStrategy.gap", ["`timeColumn`"]),
+    ("validationStrategy", {"type": "kfold", "repeats": 3}, "validationStrategy.repeats", ["use `repeated_kfold`"]),
+    ("validationStrategy", {"type": "holdout", "repeats": 3}, "validationStrategy.repeats", ["leave `repeats` out"]),
+    ("validationStrategy", {"type": "repeated_kfold", "shuffle": False}, "validationStrategy.shuffle", ["random"]),
+    ("validationStrategy", {"type": "holdout", "shuffle": False}, "validationStrategy.shuffle", ["use `kfold`"]),
 ]
 
 
@@ -441,6 +445,12 @@ def test_what_does_not_go_with_the_model_type(asked, said):
 def test_what_does_not_go_with_given_files(asked, said):
     message = refusal({**SMALLEST, **asked}).message
     assert all(words in message for words in said)
+
+
+@pytest.mark.parametrize("kind", ["kfold", "stratified_kfold", "repeated_kfold", "leave_one_out"])
+def test_one_validation_part_of_a_size_has_no_folds(kind):
+    message = refusal({**SMALLEST, "validationSize": 0.3, "validationStrategy": {"type": kind}}).message
+    assert f"`validationSize` is 0.3, but `{kind}` has folds; use `holdout`" in message
 
 
 @pytest.mark.parametrize(
@@ -676,9 +686,8 @@ valid_specs = st.fixed_dictionaries(
         "featureTypes": st.dictionaries(columns, st.sampled_from(["numeric", "text", "boolean"]), max_size=3),
         "testSize": st.integers(0, 10**6) | st.floats(0, 1, exclude_max=True),
         "validationSize": st.none() | st.integers(2, 10**6),
-        "validationStrategy": optional(
-            type=st.sampled_from(["auto", "kfold", "holdout"]), folds=st.integers(2, 50), shuffle=st.booleans()
-        ),
+        "validationStrategy": optional(type=st.just("auto"), folds=st.integers(2, 50), shuffle=st.booleans())
+        | optional(type=st.just("holdout"), folds=st.integers(2, 50)),
         "hyperparameterSearch": optional(
             enabled=st.booleans(),
             nTrials=st.integers(1, 10**6),

@@ -1,7 +1,7 @@
 """The folds of each validation strategy, by scikit-learn's splitters.
 
-Rows are dealt in the order of their identities, so that the order of the file leaves no mark, and dated rows in the
-order of time. A strategy that the rows do not allow is reduced, and says so.
+Rows are dealt in the order of their identities, so that the order of the file leaves no mark (unless the spec asks for
+that order), and dated rows in the order of time. A strategy that the rows do not allow is reduced, and says so.
 """
 
 import warnings
@@ -94,7 +94,9 @@ def _one_fold(pool: Pool, order: FoldOrder, scored: np.ndarray) -> Parts:
     fit, score = np.flatnonzero(~scored), np.flatnonzero(scored)
     if pool.times is not None:
         earlier = fit[np.lexsort((pool.identities[fit], pool.times[fit]))]
-        fit, score = _without_shared_groups(pool, np.sort(earlier[: max(len(fit) - order.gap, 0)]), score)
+        if order.gap >= len(fit):
+            raise _no_earlier_rows(pool, order)
+        fit, score = _without_shared_groups(pool, np.sort(earlier[: len(fit) - order.gap]), score)
     _refuse_empty(fit)
     _refuse_empty(score)
     return fit, score
@@ -141,16 +143,17 @@ def _independent(pool: Pool, order: FoldOrder) -> tuple[list[Parts], list[Decisi
 def _grouped(pool: Pool, order: FoldOrder) -> tuple[list[Parts], list[Decision]]:
     """Folds of whole groups; as many as leave every class among the fitted rows of every fold, if possible."""
     assert pool.groups is not None
-    at = np.argsort(pool.identities, kind="stable")
+    at = np.argsort(pool.identities, kind="stable") if order.shuffle else np.arange(len(pool))
+    seed = order.seed if order.shuffle else None
     asked, decisions = _possible(order, len(np.unique(pool.groups)), "there are {} groups among the learning rows")
     if order.strategy == "stratified_group_kfold" and pool.codes is not None:
         asked = min(asked, max(2, int(np.bincount(pool.codes).max())))
     dealt: list[Parts] = []
     for folds in range(asked, 1, -1):
         if order.strategy == "stratified_group_kfold":
-            splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=order.seed)
+            splitter = StratifiedGroupKFold(folds, shuffle=order.shuffle, random_state=seed)
         else:
-            splitter = GroupKFold(folds, shuffle=True, random_state=order.seed)
+            splitter = GroupKFold(folds, shuffle=order.shuffle, random_state=seed)
         codes = np.zeros(len(at)) if pool.codes is None else pool.codes[at]
         with warnings.catch_warnings():
             # A class with fewer rows than folds is looked after below.
@@ -184,14 +187,20 @@ def _dated(pool: Pool, order: FoldOrder) -> tuple[list[Parts], list[Decision]]:
             parts.append(_without_shared_groups(pool, np.sort(at[:fitted]), np.sort(at[start:end])))
     parts = [(fit, score) for fit, score in parts if len(fit)]
     if not parts:
-        raise DataError(
-            f"The {len(times)} learning rows have {moments} different times, from which no validation part with "
-            f"earlier rows (and a gap of {order.gap}) can be cut.",
-            suggestions=("Lower validationStrategy.gap or testSize, or use more data.",),
-        )
+        raise _no_earlier_rows(pool, order)
     if len(parts) < folds:
         decisions = [_reduced(order.folds, len(parts), "the rows before the others are too few")]
     return parts[::-1], decisions
+
+
+def _no_earlier_rows(pool: Pool, order: FoldOrder) -> DataError:
+    assert pool.times is not None
+    moments = len(np.unique(pool.times))
+    return DataError(
+        f"The {len(pool):,} learning rows have {moments:,} different times, from which no validation part with earlier "
+        f"rows (and a gap of {order.gap}) can be cut.",
+        suggestions=("Lower validationStrategy.gap or testSize, or use more data.",),
+    )
 
 
 def _without_shared_groups(pool: Pool, fit: np.ndarray, score: np.ndarray) -> Parts:

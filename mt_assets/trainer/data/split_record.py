@@ -18,19 +18,20 @@ if TYPE_CHECKING:
 def test_decision(spec: "TrainingSpec", pool: Pool, in_test: np.ndarray, previous: Splits | None) -> Decision:
     """How the test came about."""
     override, rows = "testSize", int(in_test.sum())
+    share = f"{rows:,} of {len(pool):,} rows"
     if spec.test_data_path is not None:
         rule, override = "test.given", KEYS["test"]
-        reason = f"The rows of {KEYS['test']} are the test; none are drawn."
+        reason = f"The {rows:,} rows of {KEYS['test']} are the test; none are drawn."
     elif not spec.test_size:
         rule, reason = "test.none", "The spec asks for no test rows; the evaluation is out-of-fold."
     elif pool.times is not None:
-        rule, reason = "test.newest", f"The newest rows by '{spec.time_column}' are the test."
+        rule, reason = "test.newest", f"{share}: the newest by '{spec.time_column}'."
     elif pool.groups is not None:
-        rule, reason = "test.groups", f"Whole groups of '{spec.group_column}' are drawn, so that none is on both sides."
+        rule, reason = "test.groups", f"{share}: whole groups of '{spec.group_column}', so that none is on both sides."
     elif pool.codes is not None:
-        rule, reason = "test.classes", "Rows are drawn within each class, by their content and the seed."
+        rule, reason = "test.classes", f"{share}, drawn within each class by their content and the seed."
     else:
-        rule, reason = "test.rows", "Rows are drawn by their content and the seed."
+        rule, reason = "test.rows", f"{share}, drawn by their content and the seed."
     evidence: dict[str, Any] = {"rows": len(pool), "test_rows": rows}
     if rule != "test.given":
         evidence["asked"] = spec.test_size
@@ -43,6 +44,17 @@ def test_decision(spec: "TrainingSpec", pool: Pool, in_test: np.ndarray, previou
             known = evidence["learned_before"] = int(np.isin(pool.identities[in_test], learned).sum())
             reason += f" {known:,} of them were learned from in the training before." if known else ""
     return Decision(decision="test", value=rows, rule=rule, reason=reason, evidence=evidence, override=override)
+
+
+def with_folds(strategy: Decision, folds: tuple[Fold, ...], repeats: int) -> Decision:
+    """The choice of a strategy, with the folds that came of it."""
+    if len(folds) == 1:
+        told = f"{len(folds[0].validation):,} rows validate what {len(folds[0].train):,} rows teach."
+    else:
+        drawn = f", {repeats} draws of {len(folds) // repeats}" if repeats > 1 and len(folds) % repeats == 0 else ""
+        told = f"{len(folds)} folds{drawn}."
+    evidence = strategy.evidence | {"folds": len(folds)}
+    return strategy.model_copy(update={"reason": f"{strategy.reason} {told}", "evidence": evidence})
 
 
 def unlearned_classes(pool: Pool, in_test: np.ndarray, in_learning: np.ndarray, profile: DataProfile) -> list[str]:

@@ -13,7 +13,7 @@ from mt_assets.trainer.data.identity import content_hashes, identities
 from mt_assets.trainer.data.pool import Pool, left_out, usable_rows
 from mt_assets.trainer.data.profile import DataProfile
 from mt_assets.trainer.data.split_checks import check_splits
-from mt_assets.trainer.data.split_record import break_with, equal_rows, test_decision, unlearned_classes
+from mt_assets.trainer.data.split_record import break_with, equal_rows, test_decision, unlearned_classes, with_folds
 from mt_assets.trainer.data.strategy import SplitFacts, choose_strategy, holdout_share, repeats_of
 from mt_assets.trainer.data.table import Table
 from mt_assets.trainer.errors import DataError
@@ -86,7 +86,12 @@ def split_data(table: Table, profile: DataProfile, spec: "TrainingSpec", previou
         folds=folds,
         strategy=strategy.value,
         repeats=order.repeats,
-        decisions=(test_decision(spec, pool, in_test, previous), *decisions, strategy, *reductions),
+        decisions=(
+            test_decision(spec, pool, in_test, previous),
+            *decisions,
+            with_folds(strategy, folds, order.repeats),
+            *reductions,
+        ),
         learning=learning.positions,
         columns=columns,
         unit=unit,
@@ -200,6 +205,7 @@ def _refuse_third_class(pool: Pool, given: GivenRows, profile: DataProfile) -> N
 
 
 def _facts(spec: "TrainingSpec", learning: Pool, in_validation: np.ndarray | None) -> SplitFacts:
+    asked = spec.validation_strategy
     return SplitFacts(
         task="regression" if learning.codes is None else "classification",
         rows=len(learning),
@@ -207,7 +213,9 @@ def _facts(spec: "TrainingSpec", learning: Pool, in_validation: np.ndarray | Non
         grouped=learning.groups is not None,
         validation_size=spec.validation_size,
         validation_rows=None if in_validation is None else int(in_validation.sum()),
-        folds_asked=spec.validation_strategy.folds != type(spec.validation_strategy)().folds,
+        folds_asked=asked.folds != type(asked)().folds,
+        repeats=asked.repeats or 0,
+        shuffled=asked.shuffle,
     )
 
 

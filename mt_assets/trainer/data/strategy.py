@@ -37,6 +37,10 @@ class SplitFacts:
         Rows that were given for validation.
     folds_asked : bool
         The spec names another number of folds than it would have by itself.
+    repeats : int
+        How often the spec asks for folds to be drawn; 0 where it does not say.
+    shuffled : bool
+        Rows may be dealt at random; otherwise nothing can be drawn more than once, and no holdout at all.
     """
 
     task: str
@@ -46,6 +50,8 @@ class SplitFacts:
     validation_size: float | int | None
     validation_rows: int | None = None
     folds_asked: bool = False
+    repeats: int = 0
+    shuffled: bool = True
 
 
 def _classes(facts: SplitFacts) -> bool:
@@ -61,18 +67,18 @@ STRATEGY_RULES: tuple[Choice[SplitFacts], ...] = (
         ("validation_rows",),
     ),
     Choice(
-        "validation.time",
-        "time_series_split",
-        lambda f: f.dated,
-        "Rows are ordered in time, so every validation part lies after what it is predicted from.",
-        ("dated", "rows"),
-    ),
-    Choice(
         "validation.asked_size",
         "holdout",
         lambda f: f.validation_size is not None,
         "The spec asks for validation rows of a given size, which one holdout has.",
         ("validation_size",),
+    ),
+    Choice(
+        "validation.time",
+        "time_series_split",
+        lambda f: f.dated,
+        "Rows are ordered in time, so every validation part lies after what it is predicted from.",
+        ("dated", "rows"),
     ),
     Choice(
         "validation.groups.classes",
@@ -89,24 +95,38 @@ STRATEGY_RULES: tuple[Choice[SplitFacts], ...] = (
         ("grouped", "rows"),
     ),
     Choice(
+        "validation.asked_repeats.classes",
+        "repeated_stratified_kfold",
+        lambda f: f.shuffled and f.repeats > 1 and _classes(f),
+        "The spec asks for folds that are drawn {facts.repeats} times.",
+        ("repeats",),
+    ),
+    Choice(
+        "validation.asked_repeats",
+        "repeated_kfold",
+        lambda f: f.shuffled and f.repeats > 1,
+        "The spec asks for folds that are drawn {facts.repeats} times.",
+        ("repeats",),
+    ),
+    Choice(
         "validation.large",
         "holdout",
-        lambda f: f.rows > LARGE_ROWS,
-        "With {facts.rows} learning rows one holdout is large enough to rank candidates.",
+        lambda f: f.shuffled and f.rows > LARGE_ROWS,
+        "With {facts.rows:,} learning rows one holdout is large enough to rank candidates.",
         ("rows",),
     ),
     Choice(
         "validation.small.classes",
         "repeated_stratified_kfold",
-        lambda f: f.rows < SMALL_ROWS and _classes(f),
-        "With {facts.rows} learning rows one draw of folds is noisy, so folds are drawn more than once.",
+        lambda f: f.shuffled and f.rows < SMALL_ROWS and _classes(f),
+        "With {facts.rows:,} learning rows one draw of folds is noisy, so folds are drawn more than once.",
         ("rows",),
     ),
     Choice(
         "validation.small",
         "repeated_kfold",
-        lambda f: f.rows < SMALL_ROWS,
-        "With {facts.rows} learning rows one draw of folds is noisy, so folds are drawn more than once.",
+        lambda f: f.shuffled and f.rows < SMALL_ROWS,
+        "With {facts.rows:,} learning rows one draw of folds is noisy, so folds are drawn more than once.",
         ("rows",),
     ),
     Choice(
@@ -116,9 +136,15 @@ STRATEGY_RULES: tuple[Choice[SplitFacts], ...] = (
         "Rows are independent, and every fold should have the classes in proportion.",
         ("rows",),
     ),
-    Choice("validation.independent", "kfold", lambda f: True, "Rows are independent.", ("rows",)),
+    Choice(
+        "validation.independent",
+        "kfold",
+        lambda f: True,
+        "Rows are independent, and numbers have no classes.",
+        ("rows",),
+    ),
 )
-"""The validation table: given rows before time, time before groups, groups before size; the first row decides."""
+"""The validation table: what is given or asked, before time, before groups, before size; the first row decides."""
 
 _WITH_GROUPS = {
     "stratified_kfold": "stratified_group_kfold",

@@ -90,21 +90,21 @@ TASK_RULES: tuple[Choice[TargetFacts], ...] = (
         "task.amount",
         "regression",
         lambda f: f.unique > MOST_NUMBERED_CLASSES,
-        "The target has {facts.unique} different whole numbers, too many for classes.",
+        "The target has {facts.unique:,} different whole numbers, too many for classes.",
         _FACTS,
     ),
     Choice(
         "task.few_numbers",
         "classification",
         lambda f: f.few,
-        "The target has only {facts.unique} different whole numbers in {facts.rows} rows.",
+        "The target has only {facts.unique:,} different whole numbers in {facts.rows:,} rows.",
         _FACTS,
     ),
     Choice(
         "task.many_numbers",
         "regression",
         lambda f: True,
-        "The target has {facts.unique} different whole numbers in only {facts.rows} rows.",
+        "The target has {facts.unique:,} different whole numbers in only {facts.rows:,} rows.",
         _FACTS,
     ),
 )
@@ -225,13 +225,13 @@ def _refuse_text(name: str, facts: TargetFacts, known: pd.Series) -> None:
 def _refuse_many(name: str, facts: TargetFacts) -> None:
     if facts.kind == "number" and not facts.whole and facts.unique > 2:
         raise DataError(
-            f"The target column '{name}' holds numbers with fractions ({facts.unique} different ones), which are no "
+            f"The target column '{name}' holds numbers with fractions ({facts.unique:,} different ones), which are no "
             "classes.",
             suggestions=("Set modelType to regression, or leave it out.",),
         )
     if facts.unique > MOST_CLASSES:
         raise DataError(
-            f"The target column '{name}' has {facts.unique} different values in {facts.rows} rows; more than "
+            f"The target column '{name}' has {facts.unique:,} different values in {facts.rows:,} rows; more than "
             f"{MOST_CLASSES} classes cannot be learned.",
             suggestions=("For amounts, set modelType to regression.", "Choose another target, or group its values."),
         )

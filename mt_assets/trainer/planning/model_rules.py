@@ -127,8 +127,8 @@ RECOMMENDATION = RuleTable(
             "algorithm.regression.linear",
             _linear,
             ("ridge", "lasso"),
-            "The relationship is linear: a linear model explains R² {facts.linear_r2:.3f} of held-out rows, small trees"
-            " {facts.tree_r2:.3f}.",
+            "The relationship is linear: on held-out rows a linear model has an R² of {facts.linear_r2:.3f}, small"
+            " trees of {facts.tree_r2:.3f}.",
             "algorithm",
             ("task", "linear_r2", "tree_r2"),
         ),
@@ -144,8 +144,8 @@ RECOMMENDATION = RuleTable(
             "algorithm.regression.nonlinear",
             always,
             ("gradient_boosting", "xgboost"),
-            "The relationship is not linear: small trees explain R² {facts.tree_r2:.3f} of held-out rows, a linear"
-            " model {facts.linear_r2:.3f}.",
+            "The relationship is not linear: on held-out rows small trees have an R² of {facts.tree_r2:.3f}, a linear"
+            " model of {facts.linear_r2:.3f}.",
             "algorithm",
             ("task", "linear_r2", "tree_r2"),
         ),

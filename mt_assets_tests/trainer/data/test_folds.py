@@ -10,6 +10,7 @@ import pytest
 from mt_assets.spec import TrainingSpec
 from mt_assets.trainer.data.splits import Splits
 from mt_assets.trainer.data.strategy import holdout_share
+from mt_assets.trainer.errors import DataError
 
 SpecFor = Callable[..., TrainingSpec]
 Churn = Callable[..., pd.DataFrame]
@@ -100,3 +101,90 @@ def test_a_gap_is_left_before_validation(churn: Churn, split: Split, spec_for: S
     splits = split(frame, spec_for("z", timeColumn="t", testSize=0, validationStrategy=strategy))
 
     assert [int(fold.validation.min() - fold.train.max()) for fold in splits.folds] == [11] * 4
+
+
+@pytest.mark.parametrize("kind", ["kfold", "stratified_kfold"])
+def test_unshuffled_folds_follow_the_order_of_the_file(
+    churn: Churn, split: Split, spec_for: SpecFor, kind: str
+) -> None:
+    frame = churn(200)
+    spec = spec_for("y", testSize=0, validationStrategy={"type": kind, "folds": 4, "shuffle": False})
+
+    splits = split(frame, spec)
+
+    one_class = np.flatnonzero(frame["y"] == "yes") if kind == "stratified_kfold" else np.arange(200)
+    ends = [np.intersect1d(fold.validation, one_class) for fold in splits.folds]
+    assert [(int(rows.min()), int(rows.max())) for rows in ends] == [
+        (int(rows[0]), int(rows[-1])) for rows in np.array_split(one_class, 4)
+    ]
+
+
+@pytest.mark.parametrize("kind", ["group_kfold", "stratified_group_kfold"])
+def test_unshuffled_groups_are_dealt_without_a_seed(churn: Churn, split: Split, spec_for: SpecFor, kind: str) -> None:
+    frame = churn(200)
+
+    def dealt(seed: int, shuffle: bool) -> list[list[int]]:
+        strategy = {"type": kind, "folds": 4, "shuffle": shuffle}
+        spec = spec_for("y", groupColumn="g", testSize=0, validationStrategy=strategy, options={"seed": seed})
+        return [fold.validation.tolist() for fold in split(frame, spec).folds]
+
+    assert dealt(0, shuffle=False) == dealt(1, shuffle=False)
+    assert dealt(0, shuffle=True) != dealt(1, shuffle=True)
+
+
+def test_small_tables_in_the_order_of_the_file_are_dealt_once(churn: Churn, split: Split, spec_for: SpecFor) -> None:
+    splits = split(churn(200), spec_for("y", validationStrategy={"shuffle": False}))
+
+    assert (splits.strategy, len(splits.folds)) == ("stratified_kfold", 5)
+
+
+def test_the_size_of_a_dated_validation_part_is_kept(churn: Churn, split: Split, spec_for: SpecFor) -> None:
+    frame = churn(400).assign(t=np.arange(400))
+
+    splits = split(frame, spec_for("y", timeColumn="t", testSize=50, validationSize=70))
+
+    assert np.array_equal(splits.test, np.arange(350, 400))
+    assert np.array_equal(splits.validation, np.arange(280, 350))
+    assert splits.strategy == "holdout"
+
+
+def test_the_record_tells_sizes_and_folds(churn: Churn, split: Split, spec_for: SpecFor) -> None:
+    def told(**keys: Any) -> list[str]:
+        return [decision.reason for decision in split(churn(200), spec_for("y", **keys)).decisions]
+
+    assert told() == [
+        "40 of 200 rows, drawn within each class by their content and the seed.",
+        "With 160 learning rows one draw of folds is noisy, so folds are drawn more than once. 10 folds, 2 draws of 5.",
+    ]
+    assert told(validationSize=0.25)[1].endswith("40 rows validate what 120 rows teach.")
+    assert told(validationStrategy={"type": "kfold"})[1] == "The spec asks for it. 5 folds."
+
+
+def test_more_of_a_gap_than_there_are_rows_is_refused(churn: Churn, split: Split, spec_for: SpecFor) -> None:
+    frame = churn(100).assign(t=np.arange(100))
+
+    for kind in ("time_series_split", "holdout"):
+        with pytest.raises(DataError, match=r"gap of 500") as caught:
+            split(frame, spec_for("y", timeColumn="t", validationStrategy={"type": kind, "gap": 500}))
+        assert any("gap" in suggestion for suggestion in caught.value.suggestions)
+
+
+def test_rows_of_one_time_are_never_torn_apart(churn: Churn, split: Split, spec_for: SpecFor) -> None:
+    frame = churn(300).assign(t=np.repeat(np.arange(20), 15))
+
+    splits = split(frame, spec_for("z", timeColumn="t"))
+
+    assert len(splits.folds) == 5
+    for fold in splits.folds:
+        assert not set(frame["t"].iloc[fold.train]) & set(frame["t"].iloc[fold.validation])
+    assert not set(frame["t"].iloc[splits.learning]) & set(frame["t"].iloc[splits.test])
+
+
+def test_fewer_folds_where_groups_are_few(churn: Churn, split: Split, spec_for: SpecFor) -> None:
+    frame = churn(300).assign(g=np.arange(300) % 4)
+
+    splits = split(frame, spec_for("z", groupColumn="g"))
+
+    assert len(splits.folds) == 3
+    reduced = next(decision for decision in splits.decisions if decision.rule == "validation.reduced")
+    assert "there are 3 groups among the learning rows" in reduced.reason
