@@ -70,7 +70,7 @@ def phase(
     spec: TrainingSpec,
     outputs: Mapping[str, AssetFace],
     *,
-    after: Sequence[str],
+    after: Sequence[str | dg.AssetKey],
     checks: Mapping[str, bool] | None = None,
     speaks_last: bool = False,
 ) -> Callable[[Callable[..., Made | Mapping[str, Made]]], dg.AssetsDefinition]:
@@ -84,8 +84,8 @@ def phase(
     spec : TrainingSpec
     outputs : mapping
         The assets that the phase makes. A phase of several returns `{name: Made}`, a phase of one returns `Made`.
-    after : sequence of str
-        The edges: assets that come directly before. Everything that the phase reads is one of them or upstream of one.
+    after : sequence of str or AssetKey
+        The edges: assets that come directly before, by name, or by key where they are not of this model. Everything that the phase reads is one of them or upstream of one.
     checks : mapping, optional
         Name of each check that the phase reports, and whether it blocks. They belong to the last of the outputs.
     speaks_last : bool
@@ -102,7 +102,7 @@ def phase(
         @dg.multi_asset(
             name=f"{spec.name}__{function.__name__}",
             group_name=spec.name,
-            deps=[dg.AssetKey([spec.name, name]) for name in after],
+            deps=[name if isinstance(name, dg.AssetKey) else dg.AssetKey([spec.name, name]) for name in after],
             outs={
                 name: dg.AssetOut(
                     key=dg.AssetKey([spec.name, name]),

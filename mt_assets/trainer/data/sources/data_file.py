@@ -1,0 +1,87 @@
+"""One file of the data: where its bytes lie, how people know it, and how it is opened."""
+
+import bz2
+import gzip
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+
+from mt_assets.trainer.errors import DataError
+
+BLOCK = 1 << 20
+
+COMPRESSIONS: dict[str, Callable[[Path], IO[bytes]]] = {
+    ".gz": gzip.open,  # type: ignore[dict-item]  # opened for reading bytes when nothing else is asked for
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
+    ".zst": lambda path: pa.input_stream(str(path), compression="zstd"),
+}
+"""Suffix of a compressed file -> how it is opened. Python reads the first three, Arrow brings zstd along."""
+
+_DAMAGE = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
+"""What the readers of compressed files raise on damage; Arrow's errors are among them (OSError, ValueError)."""
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file that holds a table or a part of one.
+
+    Attributes
+    ----------
+    path : Path
+        Where its bytes lie on this machine; of a remote file, where they were downloaded to.
+    shown : str
+        How messages name it: the path or address that a person gave, without secrets.
+    """
+
+    path: Path
+    shown: str
+
+    def __str__(self) -> str:
+        return self.shown
+
+    @classmethod
+    def local(cls, path: Path) -> "DataFile":
+        return cls(path, str(path))
+
+    @property
+    def compression(self) -> str | None:
+        """The suffix by which it is compressed, or None."""
+        suffix = self.path.suffix.lower()
+        return suffix if suffix in COMPRESSIONS else None
+
+    @contextmanager
+    def open(self) -> Iterator[IO[bytes]]:
+        """Open it for reading, decompressed.
+
+        Raises
+        ------
+        DataError
+            It cannot be opened, or what reads it meets damage. Only reading may stand in the body.
+        """
+        opened = COMPRESSIONS.get(self.path.suffix.lower(), lambda path: path.open("rb"))
+        try:
+            with opened(self.path) as raw:
+                yield raw
+        except _DAMAGE as error:
+            raise self.unreadable(error) from error
+
+    def blocks(self) -> Iterator[bytes]:
+        """Its content, decompressed, in blocks of a megabyte."""
+        with self.open() as raw:
+            while block := raw.read(BLOCK):
+                yield block
+
+    def unreadable(self, error: Exception) -> DataError:
+        """The error for a file that breaks off, is damaged or may not be read."""
+        why = (error.strerror if isinstance(error, OSError) else None) or str(error).partition("\n")[0] or "it is cut"
+        return DataError(
+            f"The file {self} cannot be read: {why[:200].rstrip('.')}.",
+            suggestions=("Check its permissions, and write or download it again.",),
+        )

@@ -1,0 +1,60 @@
+"""Which files can be read, by their names: the one table of formats."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from mt_assets.trainer.data.sources.columnar import read_arrow, read_parquet
+from mt_assets.trainer.data.sources.csv_text import read_csv
+from mt_assets.trainer.data.sources.data_file import COMPRESSIONS, DataFile
+from mt_assets.trainer.data.sources.json_lines import read_json
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file.
+
+    Attributes
+    ----------
+    name : str
+        For messages.
+    suffixes : tuple of str
+        How names of such files end.
+    read : callable
+        From a file to a table.
+    typed : bool
+        Whether the file says which type a column has. Otherwise all of it is text, and the values decide.
+    compressed : bool
+        Whether a suffix of a compression may follow. Parquet and Arrow compress inside the file.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    read: Callable[[DataFile], pa.Table]
+    typed: bool
+    compressed: bool
+
+
+FORMATS = (
+    Format("CSV", (".csv", ".tsv"), read_csv, typed=False, compressed=True),
+    Format("JSON lines", (".jsonl", ".ndjson", ".json"), read_json, typed=True, compressed=True),
+    Format("Parquet", (".parquet", ".pq"), read_parquet, typed=True, compressed=False),
+    Format("Arrow", (".arrow", ".arrows", ".feather", ".ipc"), read_arrow, typed=True, compressed=False),
+)
+
+
+def format_of(name: str) -> Format | None:
+    """The format that a file's name says, in any letter case, or None."""
+    lower = name.lower()
+    packed = next((suffix for suffix in COMPRESSIONS if lower.endswith(suffix)), "")
+    bare = lower.removesuffix(packed)
+    found = next((format for format in FORMATS if bare.endswith(format.suffixes)), None)
+    return found if found and (found.compressed or not packed) else None
+
+
+def readable_suffixes() -> str:
+    """Every suffix that can be read, for messages."""
+    plain = ", ".join(suffix for format in FORMATS for suffix in format.suffixes)
+    packed = " and ".join(format.name for format in FORMATS if format.compressed)
+    return f"{plain}; {packed} also with {', '.join(COMPRESSIONS)} behind"

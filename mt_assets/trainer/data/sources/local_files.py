@@ -1,0 +1,67 @@
+"""Which files on this machine a name means: one file, a folder, or a glob."""
+
+import re
+from pathlib import Path
+
+from mt_assets.trainer.data.names import nearest
+from mt_assets.trainer.data.sources.data_file import DataFile
+from mt_assets.trainer.data.sources.formats import format_of, readable_suffixes
+from mt_assets.trainer.errors import DataError
+
+
+def local_files(name: str) -> list[DataFile]:
+    """The files that a path means, in the order of their names.
+
+    A folder means the tables that lie directly in it, `**` in a glob any depth of folders. Files whose names begin with
+    a dot are left out, unless one is named in full.
+
+    Raises
+    ------
+    DataError
+        There is none, or the one has a suffix that cannot be read.
+    """
+    path = Path(name).expanduser()
+    if path.is_file():
+        if not format_of(path.name):
+            raise DataError(
+                f"The file {path} has a suffix that cannot be read; files that can be read end in "
+                f"{readable_suffixes()}.",
+                suggestions=("Rename the file after what it is, or export it as CSV or Parquet.",),
+            )
+        return [DataFile.local(path)]
+    tables = [match for match in _matches(path) if is_table(match.name) and match.is_file()]
+    if tables:
+        return [DataFile.local(table) for table in tables]
+    if path.is_dir():
+        deeper = any(is_table(match.name) for match in path.glob("*/**/*"))
+        raise DataError(
+            f"The folder {path} holds no table itself{', but folders in it do' if deeper else ''}.",
+            suggestions=(f"Name {path / '**'} for all folders in it." if deeper else "Name another folder.",),
+        )
+    beside = [item.name for item in path.parent.iterdir() if item.is_file()] if path.parent.is_dir() else []
+    near = nearest(path.name, beside)
+    raise DataError(
+        f"There is no file {path}."
+        + ("" if path.parent.is_dir() or _is_pattern(path) else f" The folder {path.parent} does not exist either."),
+        suggestions=(f"Did you mean {path.parent / near}?" if near else "Check trainDataPath.",),
+    )
+
+
+def is_table(name: str) -> bool:
+    """Whether a file of this name, found in a folder, is one of the tables there."""
+    return not name.startswith(".") and format_of(name) is not None
+
+
+def _matches(path: Path) -> list[Path]:
+    """What lies in a folder, or matches a glob."""
+    pattern = path / "*" if path.name == "**" else path  # before Python 3.13 a last `**` means folders alone
+    try:
+        return sorted(
+            path.iterdir() if path.is_dir() else Path(path.anchor).glob(str(pattern.relative_to(path.anchor)))
+        )
+    except (ValueError, OSError):  # no pattern that glob knows, or a folder that may not be listed
+        return []
+
+
+def _is_pattern(path: Path) -> bool:
+    return re.search(r"[*?\[]", str(path)) is not None
