@@ -1,10 +1,15 @@
 """Every decision about a spec and its data, without training: what `mt-assets plan` does."""
 
+from typing import TYPE_CHECKING
+
 from mt_assets import trainer
 from mt_assets.feature_recommendations import read_recommendations
 from mt_assets.spec import TrainingSpec
 from mt_assets.trainer.data.table import Table
 from mt_assets.trainer.planning.plan import TrainingPlan
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def plan_only(spec: TrainingSpec) -> TrainingPlan:
@@ -17,7 +22,20 @@ def plan_only(spec: TrainingSpec) -> TrainingPlan:
     DataError
         If the data cannot be read, or cannot be learned from as the spec asks.
     """
-    table = Table.of(trainer.read_given(spec, trainer.read_table))
+    with trainer.Sources(_table_of_asset) as sources:
+        table = Table.of(trainer.read_given(spec, sources.read))
     profile = trainer.profile_data(table, spec, read_recommendations(spec))
     splits = trainer.split_data(table, profile, spec, None)
     return trainer.make_plan(spec, table, profile, splits)
+
+
+def _table_of_asset(key: str) -> "pa.Table":
+    """What an asset of some code location has made last, as far as the persistent instance knows."""
+    import dagster as dg
+
+    from mt_assets.resources.asset_tables import table_of_asset
+    from mt_assets.training_run import ensure_instance
+
+    ensure_instance()
+    with dg.DagsterInstance.get() as instance:
+        return table_of_asset(instance, key)

@@ -16,6 +16,7 @@ from pydantic.alias_generators import to_camel
 
 from mt_assets.spec_values import (
     Algorithms,
+    AssetName,
     AutoOrShare,
     AutoOrSwitch,
     Columns,
@@ -107,7 +108,7 @@ class SqlSource(Section):
 class AssetSource(Section):
     """A table that another Dagster asset materializes."""
 
-    asset: Text
+    asset: AssetName
     """Key of that asset, its parts joined by `/`."""
 
 

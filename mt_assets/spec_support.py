@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic.alias_generators import to_snake
 
-from mt_assets.spec import TrainingSpec
+from mt_assets.spec import AssetSource, TrainingSpec
 from mt_assets.spec_values import GATE_METRICS, METRIC_NAMES, Problem, shown
 from mt_assets.trainer.algorithms.registry import AVAILABLE, CONTRACT_NAMES, absence
 
@@ -18,9 +18,6 @@ LEAVE_OUT = "leave the key out"
 
 LIMITS: dict[str, tuple[Callable[[Any], bool] | tuple[Any, ...], str]] = {
     "modelType": (("auto", "classification", "regression"), "`auto`, `classification`, `regression`"),
-    "trainDataPath": (lambda value: not isinstance(value, dict), "files: a path or a list of paths"),
-    "validationDataPath": (lambda value: not isinstance(value, dict), "files: a path or a list of paths"),
-    "testDataPath": (lambda value: not isinstance(value, dict), "files: a path or a list of paths"),
     "seriesColumn": ((None,), LEAVE_OUT),
     "horizon": ((None,), LEAVE_OUT),
     "frequency": ((None,), LEAVE_OUT),
@@ -76,12 +73,16 @@ def contradictions(spec: TrainingSpec) -> list[Problem]:
 
 
 def _given(spec: TrainingSpec) -> Iterator[Problem]:
-    """What does not go with given validation or test rows."""
+    """What data cannot come from, and what does not go with given validation or test rows."""
     sources = {
         "trainDataPath": spec.train_data_path,
         "validationDataPath": spec.validation_data_path,
         "testDataPath": spec.test_data_path,
     }
+    for key, source in sources.items():
+        if isinstance(source, AssetSource) and source.asset.split("/")[0] == spec.name:
+            text = f"is {shown(source.asset)}, an asset of this model itself; name another asset, or change `name`"
+            yield Problem((key, "asset"), text)
     for key, size in {"validationDataPath": "validationSize", "testDataPath": "testSize"}.items():
         if sources[key] is None:
             continue

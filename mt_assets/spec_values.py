@@ -244,6 +244,12 @@ def _absolute(value: str, info: ValidationInfo) -> str:
     return os.path.normpath(Path(info.context["base"], expanded))
 
 
+def _asset_key(value: str) -> str:
+    if not all(part.strip() for part in value.split("/")):
+        raise refuse(f"is {shown(value)}; the parts of an asset's key are joined by one `/` each, as in some/asset/key")
+    return value
+
+
 def _slugged(value: str) -> str:
     try:
         return slug(value)
@@ -323,6 +329,9 @@ ModelName = Annotated[Text, AfterValidator(_slugged)]
 
 DataPath = Annotated[Text, AfterValidator(_absolute)]
 """A path or address; relative paths become absolute when a spec is read."""
+
+AssetName = Annotated[Text, AfterValidator(_asset_key)]
+"""Key of a Dagster asset, its parts joined by `/`."""
 
 TimeZone = Annotated[Text, AfterValidator(_time_zone)]
 Cron = Annotated[Text, AfterValidator(_cron)]

@@ -237,7 +237,7 @@ def test_secrets_are_never_shown():
     spec = parse(asking("experimentTracking/trackingUri", secret))
     assert spec.experiment_tracking.tracking_uri == secret
     wrong = [
-        {**SMALLEST, "trainDataPath": {"connection": secret, "query": "select 1"}},
+        {**SMALLEST, "trainDataPath": {"connection": secret, "query": ""}},
         {**SMALLEST, "trainDataPath": {"conection": secret, "query": "select 1"}},
         asking("experimentTracking/trackingUri", [secret]),
         asking("experimentTracking/trackingURL", secret),
@@ -506,9 +506,6 @@ def test_folds_of_one_row_are_not_compared():
 
 NOT_YET: dict[str, Any] = {
     "modelType": "time_series",
-    "trainDataPath": {"asset": "a/b"},
-    "validationDataPath": {"asset": "a/b"},
-    "testDataPath": {"connection": "sqlite://", "query": "SELECT 1"},
     "seriesColumn": "s",
     "horizon": 3,
     "frequency": "D",

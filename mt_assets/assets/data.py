@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -12,10 +13,12 @@ from mt_assets.assets import metadata as show
 from mt_assets.assets.code_versions import code_version
 from mt_assets.assets.phase import OWNERS, AssetFace, Made, PhaseRun, phase
 from mt_assets.feature_recommendations import read_recommendations
-from mt_assets.spec import TrainingSpec
+from mt_assets.resources.asset_tables import table_of_asset
+from mt_assets.spec import AssetSource, SqlSource, TrainingSpec
 
 if TYPE_CHECKING:
     from mt_assets.trainer.data.profile import DataProfile
+    from mt_assets.trainer.data.reading import Sources
     from mt_assets.trainer.data.table import Table
 
 DATA_VERSION_TAG = "dagster/data_version"
@@ -27,6 +30,11 @@ SCHEMA = "data_schema"
 
 def build_data_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
     source_key = dg.AssetKey([spec.name, "source_data"])
+    given = [
+        each for each in (spec.train_data_path, spec.validation_data_path, spec.test_data_path) if each is not None
+    ]
+    upstream = [dg.AssetKey.from_user_string(each.asset) for each in given if isinstance(each, AssetSource)]
+    lie_elsewhere = len(upstream) < len(given)
 
     @dg.multi_observable_source_asset(
         name=f"{spec.name}__source_data",
@@ -35,25 +43,29 @@ def build_data_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
                 source_key,
                 group_name=spec.name,
                 description="The data where it lies. Its data version is a digest of its content, not its time.",
-                kinds={"file"},
+                kinds={_kind(each) for each in given if not isinstance(each, AssetSource)},
                 owners=OWNERS,
                 code_version=code_version(__name__),
             )
         ],
     )
     def source_data() -> dg.ObserveResult:
-        return dg.ObserveResult(data_version=dg.DataVersion(trainer.fingerprint_given(spec, trainer.fingerprint)))
+        with trainer.Sources() as sources:
+            return dg.ObserveResult(data_version=dg.DataVersion(_version_of_own(spec, sources)))
 
     @phase(
         spec,
         {"raw_data": AssetFace("The table as it was read, typed and kept.", frozenset({"arrow", "pandera"}))},
         checks={"schema": True, "target_present": True},
-        after=("source_data",),
+        after=[*(["source_data"] if lie_elsewhere else []), *dict.fromkeys(upstream)],
     )
     def raw_data(run: PhaseRun) -> Made:
-        version = trainer.fingerprint_given(spec, trainer.fingerprint)
-        run.context.log_event(dg.AssetObservation(source_key, tags={DATA_VERSION_TAG: version}))
-        table = trainer.Table.of(trainer.read_given(spec, trainer.read_table))
+        with trainer.Sources(partial(table_of_asset, run.context)) as sources:
+            version = trainer.fingerprint_given(spec, sources.fingerprint)
+            if lie_elsewhere:
+                observed = _version_of_own(spec, sources) if upstream else version
+                run.context.log_event(dg.AssetObservation(source_key, tags={DATA_VERSION_TAG: observed}))
+            table = trainer.Table.of(trainer.read_given(spec, sources.read))
         schema = trainer.read_schema(spec.data_schema) if spec.data_schema else run.store.kept(SCHEMA)
         expected = schema or trainer.infer_schema(table)
         form = trainer.check_schema(table, expected)
@@ -96,4 +108,23 @@ def build_data_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
             },
         )
 
-    return [source_data, raw_data, data_profile]
+    return [*([source_data] if lie_elsewhere else []), raw_data, data_profile]
+
+
+def _version_of_own(spec: TrainingSpec, sources: Sources) -> str:
+    """The version of what `source_data` stands for. Sources that are assets are observed as what they are."""
+    return trainer.fingerprint_given(
+        spec, lambda source: "" if isinstance(source, AssetSource) else sources.fingerprint(source)
+    )
+
+
+def _kind(source: str | tuple[str, ...] | SqlSource) -> str:
+    """The place that a source lies at, in words for which Dagster has icons."""
+    if isinstance(source, SqlSource):
+        dialect = source.connection.partition(":")[0].partition("+")[0]
+        return dialect if dialect in ("sqlite", "postgresql", "mysql", "snowflake", "bigquery") else "sql"
+    first = source if isinstance(source, str) else source[0]
+    scheme = first.partition("://")[0] if "://" in first else "file"
+    return {"s3": "s3", "gs": "gcs", "az": "azure", "abfs": "azure", "http": "http", "https": "http"}.get(
+        scheme, "file"
+    )

@@ -85,7 +85,8 @@ def phase(
     outputs : mapping
         The assets that the phase makes. A phase of several returns `{name: Made}`, a phase of one returns `Made`.
     after : sequence of str or AssetKey
-        The edges: assets that come directly before, by name, or by key where they are not of this model. Everything that the phase reads is one of them or upstream of one.
+        The edges: assets that come directly before, by name, or by key where they are not of this model. Everything
+        that the phase reads is one of them or upstream of one.
     checks : mapping, optional
         Name of each check that the phase reports, and whether it blocks. They belong to the last of the outputs.
     speaks_last : bool

@@ -4,13 +4,14 @@ An asset of the same code location is loaded through its own IO manager; every o
 the metadata of its last materialization, which is all that Dagster's instance knows of it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import dagster as dg
-from dagster._check import CheckError
+from dagster._core.definitions.assets.job.asset_job import JobScopedAssetGraph
+from dagster._core.storage.asset_value_loader import AssetValueLoader
 
 from mt_assets.spec_values import masked_uri
 from mt_assets.trainer.errors import DataError
@@ -41,14 +42,24 @@ def table_of_asset(where: Where, key: str) -> "pa.Table":
         There is no such asset, it was never materialized, it makes no table, or nothing says where its table lies.
     """
     asset = dg.AssetKey.from_user_string(key)
-    if (kind := _loadable(where, asset)) is not None:
-        value = _load(where, asset, kind)
-        if value is not None:
-            return _as_table(value, f"The asset {key}")
-    places = list(_places(_instance(where), asset))
+    instance, unloaded = where if isinstance(where, dg.DagsterInstance) else where.instance, None
+    here = {} if isinstance(where, dg.DagsterInstance) else _definitions(where)
+    if asset in here and here[asset].is_materializable:
+        if here[asset].partitions_def is not None:  # its metadata would lead to the last partition alone
+            raise DataError(
+                f"The asset {key} is partitioned; only an asset that is one table can be read.",
+                suggestions=("Name an asset that joins the partitions, or the folder that they are written to.",),
+            )
+        try:
+            table = _loaded(here, asset, instance)
+        except DataError as error:  # an asset that writes its table itself has no value to load, and cannot say so
+            table, unloaded = None, error
+        if table is not None:
+            return table
+    places = list(_places(instance, asset))
     readable = [place for place in places if _is_readable(place)]
     if not readable:
-        raise _no_place(key, places, "a table")
+        raise unloaded or _no_place(key, places, "a table")
     return _read(readable[0], f"The asset {key}")
 
 
@@ -67,45 +78,35 @@ def file_of_asset(instance: dg.DagsterInstance, key: str) -> Path:
     return files[0]
 
 
-def _instance(where: Where) -> dg.DagsterInstance:
-    return where if isinstance(where, dg.DagsterInstance) else where.instance
+def _definitions(
+    where: dg.AssetExecutionContext | dg.OpExecutionContext,
+) -> Mapping[dg.AssetKey, dg.AssetsDefinition]:
+    """The assets of the run's own code location, or of the part of it that a job in Python was made of."""
+    graph = where.job_def.asset_layer.asset_graph
+    # A job knows of other assets only that they exist; the graph that it was cut from knows how they are loaded.
+    whole = graph.source_asset_graph if isinstance(graph, JobScopedAssetGraph) else graph
+    return {key: definition for definition in whole.assets_defs for key in definition.keys}
 
 
-def _loadable(where: Where, asset: dg.AssetKey) -> dg.DagsterType | None:
-    """The type of an asset of the run's own code location, if it has a value to load."""
-    if isinstance(where, dg.DagsterInstance):
+def _loaded(
+    here: Mapping[dg.AssetKey, dg.AssetsDefinition], asset: dg.AssetKey, instance: dg.DagsterInstance
+) -> "pa.Table | None":
+    """The table of an asset through its IO manager; None where it makes no value."""
+    key, definition = asset.to_user_string(), here[asset]
+    kind = definition.node_def.output_def_named(definition.get_output_name_for_asset_key(asset)).dagster_type
+    if kind.is_nothing:
         return None
-    try:
-        graph = where.repository_def.asset_graph
-    except CheckError:  # a job that is run from Python may have no code location
-        return None
-    definition = next((each for each in graph.assets_defs if asset in each.keys and each.is_executable), None)
-    if definition is None or not graph.get(asset).is_materializable:
-        return None
-    if definition.partitions_def is not None:
-        raise DataError(
-            f"The asset {asset.to_user_string()} is partitioned; only an asset that is one table can be read.",
-            suggestions=("Name an asset that joins the partitions, or the folder that they are written to.",),
-        )
-    output = definition.node_def.output_def_named(definition.get_output_name_for_asset_key(asset))
-    return None if output.dagster_type.is_nothing else output.dagster_type
-
-
-def _load(where: Any, asset: dg.AssetKey, kind: dg.DagsterType) -> Any:
-    """Load an asset through its IO manager, as the type that its function declares."""
-    key, declared = asset.to_user_string(), kind.typing_type
-    try:
-        return where.repository_def.load_asset_value(
-            asset, python_type=declared if isinstance(declared, type) else None, instance=where.instance
-        )
-    except Exception as error:  # an IO manager may raise anything
-        if where.instance.get_latest_materialization_event(asset) is None:
-            raise _never_made(key) from None
-        raise DataError(
-            f"The asset {key} cannot be loaded through its IO manager: "
-            f"{masked_uri(f'{type(error).__name__}: {error}').partition(chr(10))[0][:300]}",
-            suggestions=(f"Materialize {key} again, and check its IO manager.",),
-        ) from None
+    declared = kind.typing_type if isinstance(kind.typing_type, type) else None
+    with AssetValueLoader(here, instance=instance) as loader:
+        try:
+            value = loader.load_asset_value(asset, python_type=declared)
+        except Exception as error:  # an IO manager may raise anything
+            raise DataError(
+                f"The asset {key} cannot be loaded through its IO manager: "
+                f"{masked_uri(f'{type(error).__name__}: {error}').partition(chr(10))[0][:300]}",
+                suggestions=(f"Materialize {key} again, and check its IO manager.",),
+            ) from None
+        return None if value is None else _as_table(value, f"The asset {key}")
 
 
 def _as_table(value: Any, what: str) -> "pa.Table":

@@ -5,6 +5,7 @@ from .data.given import read_given as read_given
 from .data.leakage import check_near_perfect as check_near_perfect
 from .data.leakage import check_shift as check_shift
 from .data.profile import profile_data as profile_data
+from .data.reading import Sources as Sources
 from .data.reading import fingerprint as fingerprint
 from .data.reading import read_table as read_table
 from .data.schema import check_schema as check_schema
