@@ -132,6 +132,10 @@ def show_result(out: Console, err: Console, spec: TrainingSpec, outcome: "Outcom
         out.print(f"Gate {gate['gate']}: {'passed' if gate['passed'] else 'MISSED'} ({gate['reason']})", markup=False)
     for warning in result.warnings:
         out.print(f"Note: {warning}", markup=False)
+    if result.suggestions:
+        out.print("What may help:")
+    for suggestion in result.suggestions:
+        out.print(f"  - {suggestion}", markup=False)
     if result.promotion:
         out.print(result.promotion["reason"], markup=False)
     out.print(f"Model       {result.model_path}", markup=False)

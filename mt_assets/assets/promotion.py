@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mt_assets.trainer.evaluation.evaluate import Evaluation
     from mt_assets.trainer.model import TrainedModel
     from mt_assets.trainer.planning.plan import TrainingPlan
+    from mt_assets.trainer.search.result import StudyResult
 
 
 def build_promotion_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
@@ -38,6 +39,7 @@ def build_promotion_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
         data_profile: DataProfile,
         folds: Splits,
         training_plan: TrainingPlan,
+        optuna_study: StudyResult,
         trained_model: TrainedModel,
         test_metrics: Evaluation,
     ) -> Made:
@@ -50,6 +52,7 @@ def build_promotion_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
             test=test,
             trained=trained_model,
             evaluation=test_metrics,
+            study=optuna_study,
         )
         return Made(
             decision,
@@ -57,6 +60,7 @@ def build_promotion_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
                 "verdict": decision.verdict,
                 "version": decision.challenger_version,
                 "reason": decision.reason,
+                "suggestions": show.lines([text for gate in decision.gates for text in gate.suggestions]),
                 "gates": show.table([gate.model_dump() for gate in decision.gates]),
             },
         )

@@ -11,6 +11,8 @@ from mt_assets.trainer.evaluation.evaluate import Evaluation
 from mt_assets.trainer.model import TrainedModel
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.promotion import ChampionView, PromotionDecision, decide_promotion, evaluate_gates, rows_digest
+from mt_assets.trainer.remedies import with_remedies
+from mt_assets.trainer.search.result import StudyResult
 from mt_assets.trainer.store.model_store import Champion, RunStore
 
 
@@ -24,6 +26,7 @@ def judge(
     test: Table,
     trained: TrainedModel,
     evaluation: Evaluation,
+    study: StudyResult,
 ) -> PromotionDecision:
     """Give the trained model a version, decide whether it becomes the champion, and make it so.
 
@@ -42,7 +45,8 @@ def judge(
         metric=plan.metric,
         score=evaluation.test.get(plan.metric),
     )
-    gates = evaluate_gates(spec.gates, evaluation)
+    threshold = trained.facts.delivery.threshold
+    gates = with_remedies(evaluate_gates(spec.gates, evaluation), spec, plan, evaluation, study, threshold)
     missed = [gate.reason for gate in gates if not gate.passed]
     while True:
         present = store.champion()

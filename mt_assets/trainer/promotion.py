@@ -46,12 +46,15 @@ class GateVerdict(Record):
     passed : bool
     reason : str
         One sentence.
+    suggestions : tuple of str
+        What a person can do about a missed one, the likeliest remedy first.
     """
 
     gate: str
     value: float | None
     passed: bool
     reason: str
+    suggestions: tuple[str, ...] = ()
 
 
 class Comparison(Record):
@@ -187,6 +190,8 @@ def _verdict(gate: Gate, figures: dict[str, float | None]) -> GateVerdict:
         return GateVerdict(gate=str(gate), value=None, passed=False, reason=reason)
     passed = gate.holds(value)
     reason = f"{gate.metric} is {value:.4g}, {'as' if passed else 'and'} {gate.operator} {gate.bound:g} is asked for."
+    if not passed:
+        reason = f"{reason[:-1]}: missed by {abs(gate.bound - value):.3g}."
     return GateVerdict(gate=str(gate), value=value, passed=passed, reason=reason)
 
 

@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -304,3 +305,24 @@ def test_signature_names_the_kind_of_answer(bundle: TrainingBundle, prediction: 
 
     assert found.outputs.to_dict() == [{"type": kind, "required": True}]
     assert found.inputs.input_names() == ["age", "plan"]
+
+
+def test_threshold_and_calibration_travel_with_the_model(bundle: TrainingBundle, tmp_path: Path) -> None:
+    from mt_assets.resources.mlflow_model import save_model
+    from mt_assets.resources.mlflow_store import import_mlflow
+    from mt_assets.trainer.evaluation.calibration import Calibration
+    from mt_assets.trainer.model import TrainedModel
+
+    import_mlflow()
+    import mlflow.pyfunc
+
+    own, trained = bundle.trained.model, bundle.trained
+    frame = bundle.table.take(bundle.splits.test).frame()
+    usual = own.predict(frame)
+    model = copy(own).set_params(threshold=0.05, calibration=Calibration("sigmoid", slope=0.5, biases=(0.0, -0.5)))
+    changed = TrainedModel(trained.facts, trained.rows, trained.fixture, trained.expected, model=model)
+    save_model(replace(bundle, trained=changed), tmp_path / "model")
+    loaded = mlflow.pyfunc.load_model(str(tmp_path / "model"))
+    labels = loaded.predict(frame[list(model.features)])
+    assert list(labels) == list(model.predict(frame))
+    assert list(labels) != list(usual)

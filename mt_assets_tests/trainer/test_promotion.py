@@ -279,3 +279,13 @@ def test_decision_reads_back_equal(tmp_path):
     decision = decided(good, ChampionView(1, poor), y)
     decision.save(tmp_path)
     assert PromotionDecision.load(tmp_path).model_dump() == decision.model_dump()
+
+
+def test_each_model_is_compared_by_its_own_threshold():
+    y, good, _ = scored_rows()
+    shifted = probabilities(good[:, 1] - 0.2)  # the same order of rows, another scale
+    champion = ChampionView(version=1, prediction=good, threshold=0.5)
+    with_own = decided(shifted, champion, y, plan=plan("f1"), threshold=0.3).comparison
+    assert with_own.challenger == pytest.approx(with_own.champion, abs=0.02)
+    with_other = decided(shifted, champion, y, plan=plan("f1")).comparison
+    assert with_other.challenger < with_other.champion - 0.1

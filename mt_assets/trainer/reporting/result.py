@@ -79,7 +79,7 @@ def check_quality_gates(promotion: PromotionDecision) -> Check:
         name="quality_gates",
         passed=not missed,
         blocking=True,
-        message=" ".join(gate.reason for gate in missed)
+        message=" ".join(text for gate in missed for text in (gate.reason, *gate.suggestions))
         or ("Every gate is met." if promotion.gates else "No gate is set."),
         evidence={"gates": [gate.model_dump() for gate in promotion.gates]},
     )
@@ -120,6 +120,8 @@ def _parts(spec: TrainingSpec, stored: Mapping[str, Any], seconds: Mapping[str, 
         parts["feature_importance"] = importance.permutation
     if promotion := stored.get("promotion_decision"):
         parts["gates"] = [gate.model_dump() for gate in promotion.gates]
+        advice = [*parts.get("suggestions", ()), *(text for gate in promotion.gates for text in gate.suggestions)]
+        parts["suggestions"] = tuple(dict.fromkeys(advice))
         parts["promotion"] = promotion.model_dump(exclude={"gates"})
     if recorded := stored.get("experiment_run"):
         parts["experiment"] = Experiment(
