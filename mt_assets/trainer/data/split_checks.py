@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mt_assets.trainer.checks import Check
-from mt_assets.trainer.data.assignment import Splits
+from mt_assets.trainer.data.assignment import Fold, Splits
 from mt_assets.trainer.data.identity import content_hashes, identities
 from mt_assets.trainer.data.pool import groups_of, times_of
 from mt_assets.trainer.data.profile import DataProfile
@@ -41,13 +41,11 @@ def check_splits(splits: Splits, table: Table, spec: "TrainingSpec", profile: Da
 
 
 def _no_row_overlap(splits: Splits, table: Table, profile: DataProfile, content: np.ndarray) -> Check:
+    # No two rows of one table have the same identity, so that a row is shared where its position is.
     identity = identities(content)
     parts = _parts(splits)
-    shared = {
-        f"{one} and {other}": len(np.intersect1d(identity[parts[one]], identity[parts[other]]))
-        for one, other in _disjoint_parts()
-    }
-    folds = sum(len(np.intersect1d(fold.train, fold.validation)) for fold in splits.folds)
+    shared = _shared(parts, np.arange(len(identity)))
+    folds = sum(_both_sides(fold, np.arange(len(identity))) for fold in splits.folds)
     target = table.frame([profile.target.column])[profile.target.column]
     without_target = int(target.isna().to_numpy()[np.concatenate([splits.test, splits.learning])].sum())
     changed = not np.array_equal(identity, splits.identities)
@@ -82,14 +80,10 @@ def _twins(content: np.ndarray, scored: np.ndarray, learned: np.ndarray) -> int:
 def _no_group_overlap(splits: Splits, table: Table, spec: "TrainingSpec", identity: np.ndarray) -> Check:
     if not spec.group_column:
         return _nothing_to_check("no_group_overlap", "groupColumn", "groups")
-    groups = groups_of(table, spec.group_column, identity)
-    parts = _parts(splits)
-    shared = {
-        f"{one} and {other}": len(np.intersect1d(groups[parts[one]], groups[parts[other]]))
-        for one, other in _disjoint_parts()
-    }
+    _, groups = np.unique(groups_of(table, spec.group_column, identity), return_inverse=True)
+    shared = _shared(_parts(splits), groups)
     for number, fold in enumerate(splits.folds):
-        count = len(np.intersect1d(groups[fold.train], groups[fold.validation]))
+        count = _both_sides(fold, groups)
         if count:
             shared[f"both sides of fold {number}"] = count
     problems = [f"{count} groups are in {pair}" for pair, count in shared.items() if count]
@@ -135,8 +129,23 @@ def _parts(splits: Splits) -> dict[str, np.ndarray]:
     }
 
 
-def _disjoint_parts() -> list[tuple[str, str]]:
-    return [*combinations(("train", "validation", "test"), 2), ("learning", "test")]
+def _shared(parts: dict[str, np.ndarray], codes: np.ndarray) -> dict[str, int]:
+    """How many codes of rows, 0 and up, occur in both of two parts that should have none in common."""
+    held = {name: _held(rows, codes) for name, rows in parts.items()}
+    pairs = [*combinations(("train", "validation", "test"), 2), ("learning", "test")]
+    return {f"{one} and {other}": int((held[one] & held[other]).sum()) for one, other in pairs}
+
+
+def _both_sides(fold: Fold, codes: np.ndarray) -> int:
+    """How many codes of rows occur on both sides of a fold."""
+    return int((_held(fold.train, codes) & _held(fold.validation, codes)).sum())
+
+
+def _held(rows: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """For each code whether one of the rows has it. Marks are many times as fast as sets of a million rows."""
+    held = np.zeros(int(codes.max(initial=-1)) + 1, dtype=bool)
+    held[codes[rows]] = True
+    return held
 
 
 def _nothing_to_check(name: str, key: str, what: str) -> Check:
