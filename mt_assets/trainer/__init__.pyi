@@ -15,7 +15,7 @@ from .data.schema import read_schema as read_schema
 from .data.splits import check_splits as check_splits
 from .data.splits import split_data as split_data
 from .data.table import Table as Table
-from .evaluation.delivery import decide_delivery as decide_delivery
+from .evaluation.delivery_choice import decide_delivery as decide_delivery
 from .evaluation.evaluate import check_beats_baseline as check_beats_baseline
 from .evaluation.evaluate import check_cv_test_gap as check_cv_test_gap
 from .evaluation.evaluate import evaluate as evaluate

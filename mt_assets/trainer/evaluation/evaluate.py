@@ -194,7 +194,7 @@ def evaluate(
         latency_ms=latency_ms,
         predict_rows_per_second=rows_per_second,
         size_mb=trained.size_mb,
-        note=_note(splits, len(y), test),
+        note=_note(splits, len(y), test, goal),
     )
     before = None
     if model.calibration is not None:
@@ -259,8 +259,13 @@ def _latency_ms(model: TabularModel, frame: pd.DataFrame) -> float:
     return 1000 * median(times)
 
 
-def _note(splits: Splits, rows: int, test: Values) -> str:
-    notes = []
+def _note(splits: Splits, rows: int, test: Values, goal: Goal) -> str:
+    known = {bound: value for bound in goal.constraints if (value := test[bound.metric]) is not None}
+    notes = [
+        f"On these rows {bound.metric} is {value:.4g}, and {bound.operator} {bound.bound:g} is asked for."
+        for bound, value in known.items()
+        if not bound.holds(value)
+    ]
     if not len(splits.test):
         notes.append(
             f"There are no test rows (`testSize` is 0): the test metrics are those of the {rows:,} out-of-fold "

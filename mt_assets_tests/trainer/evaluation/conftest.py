@@ -11,7 +11,7 @@ from mt_assets.spec_reading import parse_spec
 from mt_assets.trainer.data.profile import DataProfile, profile_data
 from mt_assets.trainer.data.splits import Splits, split_data
 from mt_assets.trainer.data.table import Table
-from mt_assets.trainer.evaluation.delivery import decide_delivery
+from mt_assets.trainer.evaluation.delivery_choice import decide_delivery
 from mt_assets.trainer.evaluation.evaluate import Evaluation, evaluate
 from mt_assets.trainer.evaluation.importance import FeatureImportance, explain
 from mt_assets.trainer.evaluation.predictions import FoldPrediction

@@ -12,7 +12,8 @@ import skops.io
 from sklearn.datasets import load_breast_cancer, load_iris
 
 from mt_assets.trainer.data.target import encode_target
-from mt_assets.trainer.evaluation.delivery import Delivery, cross_fitted, decide_delivery
+from mt_assets.trainer.evaluation.delivery import Delivery, cross_fitted
+from mt_assets.trainer.evaluation.delivery_choice import decide_delivery
 from mt_assets.trainer.evaluation.evaluate import Evaluation
 from mt_assets.trainer.evaluation.goal import Goal
 from mt_assets.trainer.evaluation.metrics import Terms, score
@@ -169,6 +170,7 @@ def test_a_fixed_threshold_is_used_and_its_constraints_are_looked_at(train: Any)
     objective = {"metric": "f1", "threshold": 0.99, "constraints": {"recall": ">=0.999"}}
     training = train(x.iloc[:, :4].assign(y=y), "y", "logistic_regression", objective=objective)
     assert training.trained.model.threshold == 0.99
+    assert "On these rows recall is" in training.evaluate().note
     assert "at the threshold 0.99" in training.trained.facts.delivery.warnings[0]
     assert any("objective.threshold: auto" in each for each in training.trained.facts.delivery.suggestions)
 
