@@ -1,9 +1,12 @@
 """What tests of the whole share: a home of their own, small tables, the command line, a real tracker."""
 
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -186,6 +189,47 @@ def tracker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 break
             time.sleep(0.1)
         yield address
+
+
+PASSWORD = "geheim-und-lang"
+"""Password of the database; a test that finds it in anything written has found a leak."""
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """Address, with its password, of a private PostgreSQL server that lives as long as the tests."""
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))  # there it is not on the path
+    initdb = str(debian[-1]) if debian else shutil.which("initdb")
+    if initdb is None:
+        pytest.skip("PostgreSQL's server programs are not installed (Debian: apt-get install postgresql)")
+    programs = Path(initdb).resolve().parent
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        # PostgreSQL refuses to run as root. Pytest's own folders can be entered by nobody else.
+        someone: dict[str, Any] = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.getuid() == 0 else {}
+        (folder / "password").write_text(PASSWORD)
+        if someone:
+            for path in (folder, folder / "password"):
+                shutil.chown(path, someone["user"], someone["group"])
+        log = stack.enter_context((folder / "log.txt").open("w"))
+        made = [programs / "initdb", "-D", folder / "data", "-U", "reader", "--pwfile", folder / "password"]
+        made += ["-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync"]
+        subprocess.run(list(map(str, made)), check=True, stdout=log, stderr=log, cwd=folder, **someone)
+        command = [programs / "postgres", "-D", folder / "data", "-k", folder, "-p", port, "-F"]
+        command += ["-c", "listen_addresses=127.0.0.1"]
+        server = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, cwd=folder, **someone)
+        stack.callback(server.wait)
+        stack.callback(server.send_signal, signal.SIGQUIT)
+        ready = [str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+        for _ in range(600):
+            assert server.poll() is None, (folder / "log.txt").read_text()
+            if subprocess.run(ready).returncode == 0:
+                break
+            time.sleep(0.1)
+        yield f"postgresql+psycopg2://reader:{PASSWORD}@127.0.0.1:{port}/postgres"
 
 
 @pytest.fixture(scope="session")
