@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.metrics import accuracy_score, r2_score
+from threadpoolctl import threadpool_limits
 
 from mt_assets.trainer.algorithms.algorithm import FitSetting
 from mt_assets.trainer.algorithms.registry import AVAILABLE, CONTRACT_NAMES, algorithm, available
@@ -17,6 +20,13 @@ from mt_assets.trainer.errors import SpecError
 
 CASES = [(name, task) for task in ("classification", "regression") for name in available(task)]
 BOOSTERS = ("gradient_boosting", "xgboost", "lightgbm", "catboost")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """As the search does; threads of small fits that wait for each other on a busy machine take 20 times as long."""
+    with threadpool_limits(limits=1):
+        yield
 
 
 def setting_of(task: Any, rows: int = 400, **others: Any) -> FitSetting:
@@ -164,3 +174,99 @@ def test_logistic_regression_tries_again_before_it_complains() -> None:
     report = learner.fit(estimator, X, y)
     assert "needed more" in report.notes[0]
     assert estimator.n_iter_.max() > 2
+
+
+@pytest.mark.parametrize("name", ["ridge", "lasso", "elastic_net", "svm"])
+def test_one_range_of_penalties_suits_every_unit_of_the_target(name: str) -> None:
+    X, y, X_valid, _ = split("regression")
+    learner, setting = algorithm(name), setting_of("regression")
+    predictions = []
+    for unit in (1.0, 1e6):
+        estimator = learner.build(setting, learner.starts(setting)[0])
+        learner.fit(estimator, X, unit * (y + 7))
+        predictions.append(estimator.predict(X_valid) / unit)
+    np.testing.assert_allclose(*predictions, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["lasso", "elastic_net"])
+def test_the_strongest_penalty_leaves_nothing_and_a_weaker_one_leaves_something(name: str) -> None:
+    X, y, _, _ = split("regression")
+    learner, setting = algorithm(name), setting_of("regression")
+    left = {}
+    for share in (1.0, 0.9):
+        estimator = learner.build(setting, learner.starts(setting)[0] | {"alpha_ratio": share})
+        learner.fit(estimator, 1e3 * X, y)
+        left[share] = np.count_nonzero(np.abs(estimator.coef_) > 1e-12)
+    assert left[1.0] == 0 < left[0.9]
+    flat = learner.build(setting, learner.starts(setting)[0])
+    assert learner.fit(flat, X, np.full(len(y), 3.0)).notes == ()
+    assert flat.predict(X[:2]).tolist() == [3.0, 3.0]
+
+
+def test_a_lasso_tries_again_before_it_complains() -> None:
+    X, y, _, _ = split("regression")
+    learner = algorithm("lasso")
+    estimator = learner.build(setting_of("regression"), {"alpha_ratio": 1e-4}).set_params(max_iter=1)
+    assert "needed more than 1 iterations" in learner.fit(estimator, X, y).notes[0]
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_a_machine_for_many_rows_approximates_the_kernel(task: Any) -> None:
+    """Rings, which no line tells apart, at a size where the exact kernel would take most of a minute."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(12_000, 2))
+    radius = np.hypot(*X.T)
+    learner, setting = algorithm("svm"), setting_of(task, len(X))
+    y = (radius + rng.normal(0, 0.3, len(X)) > 2).astype(int) if task == "classification" else radius
+    estimator = learner.build(setting, learner.starts(setting)[0])
+    assert learner.fit(estimator, X, y).notes == ()
+    if task == "regression":
+        assert r2_score(y, estimator.predict(X)) > 0.95
+        return
+    chance = estimator.predict_proba(X)[:, 1]
+    assert accuracy_score(y, chance > 0.5) > 0.92
+    weighted = learner.build(setting, learner.starts(setting)[0])
+    learner.fit(weighted, X, y, class_weight="balanced")
+    assert weighted.predict_proba(X)[:, 1].mean() > chance.mean() + 0.05
+
+
+def test_a_machine_with_a_class_of_one_row_still_gives_probabilities() -> None:
+    X, y = load_iris(return_X_y=True)
+    kept = np.r_[:101]
+    learner, setting = algorithm("svm"), replace(setting_of("classification"), n_classes=3)
+    estimator = learner.build(setting, learner.starts(setting)[0])
+    learner.fit(estimator, X[kept], y[kept])
+    chance = estimator.predict_proba(X)
+    assert chance.shape == (150, 3)
+    np.testing.assert_allclose(chance.sum(axis=1), 1)
+
+
+def test_a_machine_that_is_stopped_says_so() -> None:
+    X, y, _, _ = split("regression")
+    learner, setting = algorithm("svm"), setting_of("regression")
+    estimator = learner.build(setting, learner.starts(setting)[0]).set_params(regressor__max_iter=5)
+    assert learner.fit(estimator, X, y).notes == ("svm was stopped before it had converged",)
+
+
+def test_neighbours_are_never_more_than_rows() -> None:
+    X, y, X_valid, _ = split("regression")
+    learner, setting = algorithm("knn"), setting_of("regression", rows=300)
+    estimator = learner.build(setting, {"n_neighbors": 30, "weights": "uniform", "p": 2})
+    assert "12 rows to look at" in learner.fit(estimator, X[:12], y[:12]).notes[0]
+    np.testing.assert_allclose(estimator.predict(X_valid), y[:12].mean())
+
+
+def test_catboost_takes_gaps_and_levels_that_it_has_not_seen_and_writes_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=300), rng.integers(0, 150, 300)]).astype(float)
+    y = X[:, 1] % 2
+    X[::10] = np.nan
+    learner, setting = algorithm("catboost"), setting_of("classification", 300, categorical=1)
+    estimator = learner.build(setting, learner.with_iterations(learner.starts(setting)[0], 20))
+    learner.fit(estimator, X, y.astype(int), X, y.astype(int), 5, categories=1)
+    assert np.isfinite(estimator.predict_proba(np.array([[np.nan, np.nan], [0.0, 999.0]]))).all()
+    assert estimator.feature_importances_.shape == (2,)
+    assert list(tmp_path.iterdir()) == []
