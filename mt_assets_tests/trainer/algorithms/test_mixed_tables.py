@@ -23,8 +23,9 @@ from mt_assets.trainer.training import train_final
 KINDS = {"binary": "classification", "multiclass": "classification", "regression": "regression"}
 CASES = [(name, kind) for kind, task in KINDS.items() for name in available(task)]
 CLASSIFIED = [(name, kind) for name, kind in CASES if kind != "regression"]
-STOPPING = ("gradient_boosting", "xgboost", "lightgbm", "catboost")
-ROUNDS = 8
+ROUNDS = {"gradient_boosting": 8, "xgboost": 8, "lightgbm": 8, "catboost": 8, "neural_network": 20}
+"""Rounds of the final fit, of algorithms that stop early: few enough for single rows not to be learned by heart."""
+
 OWN_THREADS = {
     **dict.fromkeys(("random_forest", "extra_trees", "knn", "xgboost", "lightgbm"), ("n_jobs",)),
     "catboost": ("thread_count",),
@@ -82,7 +83,7 @@ def start_of(work: Any, at: int = 0) -> Candidate:
 
 def final(work: Any) -> TrainedModel:
     start, name = start_of(work), work.plan.algorithms[0]
-    rounds = ROUNDS if name in STOPPING else None
+    rounds = ROUNDS.get(name)
     best = BestParams(algorithm=name, params=start.params, score=0.0, trial_number=0, iterations=rounds, reason="")
     return train_final(work.plan, best, *work.arguments[1:])
 
@@ -132,7 +133,7 @@ def test_every_start_runs_on_a_fold_and_boosters_stop(work_of: Any, tmp_path: Pa
         assert set(start) == set(learner.space(fits.setting))
         result = fits.run(start_of(work, at), 0)
         assert np.isfinite(result.prediction).all()
-        if name in STOPPING:
+        if name in ROUNDS:
             assert result.best_iteration is not None and 1 <= result.best_iteration <= 2_000
             assert learner.with_iterations(start, result.best_iteration) != start
         else:
