@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 from pydantic.alias_generators import to_camel
 
 from mt_assets.spec_values import (
+    ALL_ALGORITHMS,
     Algorithms,
     AssetName,
     AutoOrShare,
@@ -178,8 +179,10 @@ class HyperparameterSearch(Section):
     """How hopeless trials are ended early."""
     objectives: Annotated[tuple[MetricName, ...], AfterValidator(no_duplicates)] = ()
     """Metrics to search for together; several mean a Pareto search."""
-    search_space: dict[Text, dict[Text, Any]] = {}
-    """Ranges of hyperparameters for each algorithm, in place of the built-in ones."""
+    search_space: dict[Text, Any] = {}
+    """Ranges of hyperparameters in place of the built-in ones: {algorithm: {parameter: range}}, or {parameter: range}
+    where `algorithm` names one. A range is [low, high], {"low", "high", "log" or "step"}, {"choices": [...]}, or a
+    single value."""
     workers: Count = 1
     """Processes that run trials side by side."""
 
@@ -416,6 +419,14 @@ class TrainingSpec(Section):
         }
         gates = {gate.partition(".")[2] for gate in self.quality_gates}
         return bool({metric, f"{metric}_mean", f"{metric}_std"} & (named | gates))
+
+    @property
+    def search_space(self) -> dict[str, dict[str, Any]]:
+        """What the spec says about the ranges of hyperparameters, by algorithm and parameter."""
+        asked = self.hyperparameter_search.search_space
+        if self.algorithms is not None and len(self.algorithms) == 1 and not set(asked) & ALL_ALGORITHMS:
+            return {self.algorithms[0]: asked} if asked else {}
+        return asked
 
     @property
     def gates(self) -> tuple[Gate, ...]:

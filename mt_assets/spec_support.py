@@ -4,6 +4,7 @@ What belongs here: rules that look at a whole `TrainingSpec`. What does not: rul
 Nothing asked for is ever passed over in silence: it is done, or refused here.
 """
 
+import difflib
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import Any
@@ -11,7 +12,8 @@ from typing import Any
 from pydantic.alias_generators import to_snake
 
 from mt_assets.spec import AssetSource, TrainingSpec
-from mt_assets.spec_values import GATE_METRICS, METRIC_NAMES, Problem, shown
+from mt_assets.spec_ranges import FORMS, ParameterRange
+from mt_assets.spec_values import ALL_ALGORITHMS, GATE_METRICS, METRIC_NAMES, Problem, shown
 from mt_assets.trainer.algorithms.registry import AVAILABLE, CONTRACT_NAMES, absence
 
 LEAVE_OUT = "leave the key out"
@@ -23,8 +25,6 @@ LIMITS: dict[str, tuple[Callable[[Any], bool] | tuple[Any, ...], str]] = {
     "frequency": ((None,), LEAVE_OUT),
     "seasonality": ((None,), LEAVE_OUT),
     "knownAhead": (((),), LEAVE_OUT),
-    "hyperparameterSearch.objectives": (lambda value: len(value) <= 1, "one metric"),
-    "hyperparameterSearch.searchSpace": (({},), LEAVE_OUT),
     "hyperparameterSearch.workers": ((1,), "1"),
     "promotion.approval": (("auto",), "`auto`"),
     "inputs.featureRecommendations": (lambda value: not isinstance(value, dict), "a file"),
@@ -68,7 +68,7 @@ def unsupported(spec: TrainingSpec) -> list[Problem]:
 
 def contradictions(spec: TrainingSpec) -> list[Problem]:
     """Everything in which two keys of the spec cannot both be meant."""
-    checks = (_given, _columns, _task, _validation, _rounds, _metric, _search)
+    checks = (_given, _columns, _task, _validation, _rounds, _metric, _search, _ranges)
     return [problem for check in checks for problem in check(spec)]
 
 
@@ -226,6 +226,33 @@ def _search(spec: TrainingSpec) -> Iterator[Problem]:
     if search.pruner not in ("auto", "none") and len(search.objectives) > 1:
         text = f"is `{search.pruner}`, but no trial can be cut short by several `objectives`; use `auto` or `none`"
         yield Problem(("hyperparameterSearch", "pruner"), text)
+    if len(search.objectives) > 1 and spec.objective.constraints:
+        text = "bound a search for one metric, but `hyperparameterSearch.objectives` names several; keep one of the two"
+        yield Problem(("objective", "constraints"), text)
     if search.pruner == "wilcoxon" and spec.validation_strategy.type == "leave_one_out":
         text = "is `wilcoxon`, which compares scores fold by fold, but a fold of `leave_one_out` is one row; use `none`"
         yield Problem(("hyperparameterSearch", "pruner"), text)
+
+
+def _ranges(spec: TrainingSpec) -> Iterator[Problem]:
+    """What is wrong with ranges of hyperparameters, whatever the algorithm takes."""
+    where = ("hyperparameterSearch", "searchSpace")
+    for algorithm, ranges in spec.search_space.items():
+        if algorithm not in ALL_ALGORITHMS:
+            near = difflib.get_close_matches(algorithm, sorted(ALL_ALGORITHMS), n=1)
+            hint = f"; did you mean `{near[0]}`?" if near else ""
+            text = "is no algorithm; write {algorithm: {parameter: range}}, or name one `algorithm`"
+            yield Problem((*where, algorithm), text + hint)
+        elif spec.algorithms is not None and algorithm not in spec.algorithms:
+            text = "is not among the algorithms that `algorithm` names; add it there, or take it out here"
+            yield Problem((*where, algorithm), text)
+        elif not isinstance(ranges, dict):
+            text = f"is {shown(ranges)}; a mapping of parameters to ranges is needed ({FORMS})"
+            yield Problem((*where, algorithm), text)
+        else:
+            flat = algorithm not in spec.hyperparameter_search.search_space
+            for name, value in ranges.items():
+                try:
+                    ParameterRange.parse(value)
+                except ValueError as error:
+                    yield Problem((*where, name) if flat else (*where, algorithm, str(name)), str(error))

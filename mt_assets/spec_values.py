@@ -225,6 +225,9 @@ GATE_METRICS: dict[str, frozenset[str]] = {
 
 _ALL_METRICS = tuple(dict.fromkeys(name for names in METRIC_NAMES.values() for name in names))
 _ALL_GATE_METRICS = frozenset().union(*GATE_METRICS.values())
+ALL_ALGORITHMS = frozenset(name for names in CONTRACT_NAMES.values() for name in names)
+"""Every algorithm that a spec can name, for whatever task."""
+
 _ALL_ALGORITHMS = tuple(dict.fromkeys(name for names in CONTRACT_NAMES.values() for name in names))
 
 

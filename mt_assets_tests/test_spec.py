@@ -511,8 +511,6 @@ NOT_YET: dict[str, Any] = {
     "frequency": "D",
     "seasonality": 7,
     "knownAhead": ["a"],
-    "hyperparameterSearch.objectives": ["f1", "recall"],
-    "hyperparameterSearch.searchSpace": {"xgboost": {"max_depth": [1, 5]}},
     "hyperparameterSearch.workers": 2,
     "promotion.approval": "manual",
     "inputs.featureRecommendations": {"asset": "a/b"},

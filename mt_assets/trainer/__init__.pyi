@@ -30,6 +30,7 @@ from .planning.search_rules import search_deadline as search_deadline
 from .reporting.result import check_quality_gates as check_quality_gates
 from .reporting.result import successful_result as successful_result
 from .search.study import fold_predictions as fold_predictions
+from .search.study import front_table as front_table
 from .search.study import leaderboard as leaderboard
 from .search.study import run_search as run_search
 from .search.study import select_best as select_best

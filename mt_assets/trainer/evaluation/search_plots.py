@@ -38,6 +38,9 @@ class Trial(Protocol):
     def score(self) -> float | None: ...
     @property
     def score_std(self) -> float | None: ...
+    @property
+    def values(self) -> Sequence[float]:
+        """Of every objective, where there are several."""
 
 
 def _axis_name(metric: str) -> str:
@@ -69,6 +72,16 @@ class Study(Protocol):
     def metric(self) -> str: ...
     @property
     def parameter_importance(self) -> Mapping[str, float]: ...
+    @property
+    def objectives(self) -> Sequence[str]:
+        """Empty where there is one."""
+
+    @property
+    def front(self) -> Sequence[int]:
+        """Numbers of the trials on the Pareto front."""
+
+    @property
+    def best_number(self) -> int: ...
 
 
 class Curve(Protocol):
@@ -83,13 +96,19 @@ class Curve(Protocol):
 
 
 def study_plots(study: Study, *, small: bool = True) -> dict[str, bytes]:
-    """All plots of a search by name, but one that has nothing to show; small ones take under 60 KB together."""
+    """All plots of a search by name, but one that has nothing to show; small ones take under 60 KB together.
+
+    Of several objectives the front takes the place of what ranks trials by one.
+    """
     trials, metric, importance = study.trials, study.metric, study.parameter_importance
-    plots = {
-        "optimization_history": optimization_history(trials, metric=metric, small=small),
-        "parallel_coordinates": parallel_coordinates(trials, metric=metric, importance=importance, small=small),
-        "leaderboard": leaderboard(trials, metric=metric, small=small),
-    }
+    plots = {"optimization_history": optimization_history(trials, metric=metric, small=small)}
+    if study.front:
+        plots["pareto_front"] = pareto_front(study, small=small)
+    else:
+        plots |= {
+            "parallel_coordinates": parallel_coordinates(trials, metric=metric, importance=importance, small=small),
+            "leaderboard": leaderboard(trials, metric=metric, small=small),
+        }
     if importance:
         plots["parameter_importance"] = parameter_importance(importance, metric=metric, small=small)
     return plots
@@ -138,6 +157,42 @@ def optimization_history(trials: Sequence[Trial], *, metric: str, small: bool) -
         axes.set_yticks([])
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     sheet.label("Trial", _axis_name(metric))
+    sheet.legend_above(3 if small else 4)
+    return sheet.png()
+
+
+def pareto_front(study: Study, *, small: bool) -> bytes:
+    """Draw the complete trials by their first two objectives, with the front and the one that was chosen.
+
+    With more than two objectives a trial may lie on the front though others beat it in the two that are drawn.
+    """
+    one, two, *further = study.objectives
+    done = [trial for trial, _ in _complete(study.trials)]
+    title = f"Pareto front: {len(study.front)} of {len(done)} trials"
+    sheet = Sheet(title + (f" ({2 + len(further)} objectives, two drawn)" if further else ""), small=small)
+    axes = sheet.axes
+    for colour, algorithm in zip(_colours(study.trials), sorted({t.algorithm for t in study.trials}), strict=False):
+        own = [trial for trial in done if trial.algorithm == algorithm]
+        if own:
+            axes.plot(
+                [trial.values[0] for trial in own], [trial.values[1] for trial in own], "o", color=colour,
+                markersize=4 if small else 6, alpha=0.75, markeredgewidth=0, label=text(algorithm),
+            )  # fmt: skip
+    front = sorted((trial for trial in done if trial.number in study.front), key=lambda trial: tuple(trial.values))
+    edge = [trial.values[:2] for trial in front]
+    axes.plot(
+        [x for x, _ in edge], [y for _, y in edge], "o" if further else "o-", color=INK, linewidth=1.1,
+        markersize=8 if small else 11, markerfacecolor="none", markeredgewidth=1.1, label="front",
+    )  # fmt: skip
+    chosen = next(trial for trial in done if trial.number == study.best_number)
+    axes.plot(
+        [chosen.values[0]], [chosen.values[1]], "*", color=ORANGE, markersize=13 if small else 18,
+        markeredgecolor=INK, markeredgewidth=0.7, label=f"chosen: trial {chosen.number}",
+    )  # fmt: skip
+    axes.margins(0.08)
+    sheet.readable_ticks(axes.xaxis)
+    sheet.readable_ticks(axes.yaxis)
+    sheet.label(_axis_name(one), _axis_name(two))
     sheet.legend_above(3 if small else 4)
     return sheet.png()
 

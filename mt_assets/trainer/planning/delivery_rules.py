@@ -51,6 +51,13 @@ THRESHOLD = RuleTable(
             "objective.threshold",
         ),
         Rule(
+            "threshold.objectives",
+            lambda f: len(f.objectives) > 1,
+            0.5,
+            "All objectives are weighed at one threshold; tuned to one of them it would undo the compromise.",
+            "objective.threshold",
+        ),
+        Rule(
             "threshold.independent",
             lambda f: not _about_labels(f),
             0.5,

@@ -11,7 +11,8 @@ from typing import Any, ClassVar, Literal
 
 from mt_assets.spec import TrainingSpec
 from mt_assets.spec_values import GATE_METRICS
-from mt_assets.trainer.algorithms.registry import CONTRACT_NAMES
+from mt_assets.trainer.algorithms.algorithm import FitSetting
+from mt_assets.trainer.algorithms.registry import CONTRACT_NAMES, algorithm
 from mt_assets.trainer.data.profile import DataProfile
 from mt_assets.trainer.data.splits import Splits
 from mt_assets.trainer.data.table import Table
@@ -21,6 +22,7 @@ from mt_assets.trainer.planning.candidates import competing, left_out
 from mt_assets.trainer.planning.decision import Decision
 from mt_assets.trainer.planning.facts import Facts, gather_facts
 from mt_assets.trainer.planning.rules import CANDIDATES, METRIC, RECOMMENDATION, TABLES, meant
+from mt_assets.trainer.planning.search_space import KEY, search_space
 from mt_assets.trainer.store.record import Record
 
 
@@ -32,12 +34,16 @@ class TrainingPlan(Record):
     task : {"classification", "regression"}
     metric : str
         The metric that search, selection and promotion look at; a name of `evaluation.metrics.METRICS`.
+    objectives : tuple of str
+        Metrics that are searched for together, `metric` first, where there are several; empty otherwise.
     algorithms : tuple of str
         The candidates, in the order of their first trials.
     recommended : str
         The algorithm that a run of one single model uses: the first that the table of algorithms recommends.
     sampler : {"tpe", "random", "nsga2", "qmc", "grid", "cmaes", "gp"}
     pruner : {"median", "hyperband", "successive_halving", "percentile", "wilcoxon", "none"}
+    search_space : dict
+        Ranges that the spec sets, by algorithm and parameter, in the forms of the spec; others are the algorithms' own.
     n_trials : int
         Trials of the search; with the search switched off one per algorithm.
     timeout : float or None
@@ -70,6 +76,8 @@ class TrainingPlan(Record):
 
     task: Literal["classification", "regression"]
     metric: str
+    objectives: tuple[str, ...] = ()
+    search_space: dict[str, dict[str, Any]] = {}
     algorithms: tuple[str, ...]
     recommended: str
     sampler: Literal["tpe", "random", "nsga2", "qmc", "grid", "cmaes", "gp"]
@@ -134,7 +142,24 @@ def make_plan(spec: TrainingSpec, table: Table, profile: DataProfile, splits: Sp
         A metric, a gate or an algorithm of the spec does not suit the task that the data has.
     """
     earlier = (*profile.target.decisions, *profile.decisions, *splits.decisions)
-    return decide(gather_facts(spec, table, profile, splits), earlier=earlier)
+    from mt_assets.trainer.search.fold_fits import fit_setting  # scikit-learn, which a mere reader of plans spares
+
+    earlier = (*profile.target.decisions, *splits.decisions)
+    plan = decide(gather_facts(spec, table, profile, splits), earlier=earlier)
+    _check_search_space(plan, fit_setting(plan, profile, splits))
+    return plan
+
+
+def _check_search_space(plan: TrainingPlan, setting: FitSetting) -> None:
+    """Refuse ranges that no candidate has, or that it cannot take."""
+    for name, asked in plan.search_space.items():
+        if name not in plan.algorithms:
+            raise SpecError(
+                f"`{KEY}.{name}` sets ranges of an algorithm that is not a candidate here; candidates are "
+                f"{', '.join(plan.algorithms)}.",
+                suggestions=(f"Name it in `algorithm`, or take it out of `{KEY}`.",),
+            )
+        search_space(algorithm(name), setting, asked)
 
 
 def decide(facts: Facts, earlier: tuple[Decision, ...] = ()) -> TrainingPlan:
@@ -154,6 +179,8 @@ def decide(facts: Facts, earlier: tuple[Decision, ...] = ()) -> TrainingPlan:
     return TrainingPlan(
         task=facts.task,
         metric=value["metric"],
+        objectives=facts.objectives if len(facts.objectives) > 1 else (),
+        search_space=facts.spec.search_space,
         algorithms=value["algorithms"],
         recommended=value["recommended"][0],
         sampler=value["sampler"],
@@ -205,6 +232,7 @@ def _refuse_impossible(facts: Facts) -> None:
     kind = f"{facts.task} with {facts.n_classes} classes" if facts.n_classes else facts.task
     metrics = [(METRIC.rule(facts).override, METRIC.value(facts)), ("promotion.metric", facts.spec.promotion.metric)]
     metrics += [("objective.constraints", name) for name in facts.constraints]
+    metrics += [("hyperparameterSearch.objectives", name) for name in facts.objectives]
     for key, metric in metrics:
         if metric is not None and metric not in suitable:
             _refuse(key, metric, f"is not a metric of {kind}", suitable)

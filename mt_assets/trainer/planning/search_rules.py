@@ -197,6 +197,50 @@ PRUNER = RuleTable(
 )
 
 
+SEARCH_SPACE = RuleTable(
+    "search_space",
+    (
+        Rule(
+            "search_space.asked",
+            lambda f: bool(f.spec.search_space),
+            lambda f: f.spec.search_space,
+            "The spec sets these ranges; start configurations are moved into them, and what it does not name is the"
+            " algorithms' own.",
+            "hyperparameterSearch.searchSpace",
+        ),
+        Rule(
+            "search_space.own",
+            always,
+            "own",
+            "Each algorithm's own ranges, which depend on the rows.",
+            "hyperparameterSearch.searchSpace",
+        ),
+    ),
+)
+
+
+SELECTION = RuleTable(
+    "selection",
+    (
+        Rule(
+            "selection.compromise",
+            lambda f: len(f.objectives) > 1,
+            "compromise",
+            "Of the trials that no other beats in every objective the one nearest to the best of each, every objective"
+            " scaled to its range over them (compromise programming, Zeleny 1973).",
+            "hyperparameterSearch.objectives",
+        ),
+        Rule(
+            "selection.score",
+            always,
+            "score",
+            "The trial with the best mean score over the folds; of equal ones the earliest.",
+            "objective.metric",
+        ),
+    ),
+)
+
+
 TIMEOUT = RuleTable(
     "timeout",
     (

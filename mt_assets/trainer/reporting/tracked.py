@@ -197,7 +197,8 @@ def metrics(bundle: TrainingBundle) -> list[TrackedMetric]:
     """The figures of the run; what is undefined is left out.
 
     `test.*`, `baseline.*`, `validation.*` and `cv.*` stand once; `fold.<metric>` has the winner's folds as its steps,
-    `trial.score` and `trial.best` have the trials.
+    `trial.score` and `trial.best` have the trials; of several objectives these are the first, and `trial.<objective>`
+    has each.
     """
     groups = {
         "test": bundle.evaluation.test,
@@ -227,6 +228,8 @@ def _trial_metrics(study: "StudyResult") -> Iterator[TrackedMetric]:
         if not _is_figure(trial.score):
             continue
         yield TrackedMetric("trial.score", trial.score, trial.number)
+        for name, value in zip(study.objectives, trial.values, strict=False):
+            yield TrackedMetric(f"trial.{name}", value, trial.number)
         if trial.state == "complete":
             best = trial.score if best is None else better(best, trial.score)
             yield TrackedMetric("trial.best", best, trial.number)
@@ -249,13 +252,21 @@ def _is_figure(value: float | None) -> TypeGuard[float]:
 
 
 def trials_table(study: "StudyResult") -> dict[str, list[Any]]:
-    """All trials in the form of `DataFrame.to_dict("split")` without index; one column for each parameter."""
+    """All trials in the form of `DataFrame.to_dict("split")` without index; one column for each parameter.
+
+    Several objectives have one column each, and `on_front` says which trials no other beats in all of them.
+    """
     names = sorted({name for trial in study.trials for name in trial.params})
     head = ["number", "state", "algorithm", "score", "score_std", "seconds", "start_configuration", "error"]
     rows = [
         [getattr(trial, name) for name in head] + [trial.params.get(name) for name in names] for trial in study.trials
     ]
-    return {"columns": head + [f"params.{name}" for name in names], "data": rows}
+    columns = head + [f"params.{name}" for name in names]
+    if study.front:
+        columns += [*(f"values.{name}" for name in study.objectives), "on_front"]
+        for row, trial in zip(rows, study.trials, strict=True):
+            row += [*(trial.values or [None] * len(study.objectives)), trial.number in study.front]
+    return {"columns": columns, "data": rows}
 
 
 def write_files(bundle: TrainingBundle, folder: Path) -> None:

@@ -71,6 +71,8 @@ class CandidateResult:
         Mean of the scores; with folds of one row, the score of all predictions together.
     violation : float
         By how much all predictions together miss the constraints of the goal; 0 where they keep them.
+    values : tuple of float
+        Every objective over all folds, `score` first; empty where it was given up.
     pruned : bool
         Whether it was given up before the last fold.
     """
@@ -80,6 +82,7 @@ class CandidateResult:
     scores: tuple[float, ...]
     score: float
     violation: float = 0.0
+    values: tuple[float, ...] = ()
     pruned: bool = False
 
     @property

@@ -63,6 +63,8 @@ class TrialRecord(Record):
         One for each fold; empty where the algorithm does not boost.
     seconds : float
         Time spent fitting and predicting, in whichever process that was.
+    values : tuple of float
+        Mean of every objective, where there are several; empty unless complete.
     start_configuration : bool
         Tried before the search began to propose.
     fold_keys : tuple of str
@@ -82,6 +84,7 @@ class TrialRecord(Record):
     violation: float = 0.0
     best_iterations: tuple[int, ...] = ()
     seconds: float = 0.0
+    values: tuple[float, ...] = ()
     start_configuration: bool = False
     fold_keys: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -119,6 +122,9 @@ class StudyResult(Record):
     study_name, storage : str
         Where Optuna keeps it; passwords are left out.
     metric, direction : str
+        Of several objectives the first.
+    objectives, directions : tuple of str
+        Where several were searched for together; empty otherwise.
     trials : tuple of TrialRecord
     best_number : int
     seconds : float
@@ -127,6 +133,8 @@ class StudyResult(Record):
         Trials that were found finished or begun when this run started.
     stopped_by : {"trials", "timeout", "disabled", "exhausted"}
         `exhausted`: every point of the grid was tried, and they were fewer than the trials asked for.
+    front : tuple of int
+        Numbers of the trials that no other beats in every objective; empty with one objective.
     parameter_importance : dict
         Share of the winner's algorithm's parameters in the variation of the score (PED-ANOVA), where it can be told.
     folds_key : str
@@ -140,11 +148,14 @@ class StudyResult(Record):
     storage: str
     metric: str
     direction: Literal["maximize", "minimize"]
+    objectives: tuple[str, ...] = ()
+    directions: tuple[Literal["maximize", "minimize"], ...] = ()
     trials: tuple[TrialRecord, ...]
     best_number: int
     seconds: float
     resumed_trials: int
     stopped_by: StoppedBy
+    front: tuple[int, ...] = ()
     parameter_importance: dict[str, float] = {}
     folds_key: str
     fold_rows: tuple[FoldRows, ...] = ()
@@ -170,7 +181,7 @@ class BestParams(Record):
         Mean best round, where the algorithm boosts.
     reason : str
     leaderboard : tuple of dict
-        The best trial of each algorithm, best first: algorithm, score, score_std, trial, trials, seconds.
+        See `selection.leaderboard`.
     delivery : Delivery
         Threshold and calibration, decided from the trial's out-of-fold predictions.
     """

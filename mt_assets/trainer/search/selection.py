@@ -13,6 +13,7 @@ from mt_assets.trainer.errors import TrainingError
 from mt_assets.trainer.evaluation.predictions import FoldPrediction
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.search.candidate import FoldCache
+from mt_assets.trainer.search.pareto import Directions, distances
 from mt_assets.trainer.search.result import BestParams, StudyResult, TrialRecord
 
 FOLDS_FOLDER: Final = "folds"
@@ -22,6 +23,7 @@ FOLDS_FOLDER: Final = "folds"
 def select_best(study: StudyResult, plan: TrainingPlan) -> BestParams:
     """Pick the candidate to train: the best mean score; of equal ones the earliest.
 
+    Of several objectives the compromise nearest to the ideal point is taken, see `pareto`.
     One that keeps the constraints comes before all that do not, and of those the one that misses them by the least.
     """
     best = study.best
@@ -47,8 +49,20 @@ def select_best(study: StudyResult, plan: TrainingPlan) -> BestParams:
         score_std=best.score_std,
         trial_number=best.number,
         iterations=iterations,
-        reason=f"Best {plan.metric}{at} of {of}: {best.score:.4g}{ahead}.{constrained}",
+        reason=_compromise(study)
+        if study.front
+        else f"Best {plan.metric}{at} of {of}: {best.score:.4g}{ahead}.{constrained}",
         leaderboard=tuple(board),
+    )
+
+
+def _compromise(study: StudyResult) -> str:
+    values = ", ".join(f"{name} {value:.4g}" for name, value in zip(study.objectives, study.best.values, strict=True))
+    many = len(study.front)
+    of = f"the {many} trials that no other beats in every objective" if many > 1 else "all trials, which it dominates"
+    return (
+        f"Nearest of {of} to the best of each ({values}), every objective scaled to its range over them (compromise "
+        "programming)."
     )
 
 
@@ -58,13 +72,45 @@ def leaderboard(study: StudyResult) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        algorithm, score, score_std, trial (its number), trials (of that algorithm), seconds (of all of them).
+        algorithm, score, score_std, trial (its number), trials (of that algorithm), seconds (of all of them). Of
+        several objectives score is the first; each stands by its name as well, and the order is by `distance` to the
+        ideal point.
     """
     complete = [trial for trial in study.trials if trial.state == "complete"]
-    names = dict.fromkeys(trial.algorithm for trial in complete)
-    board = [best_trial([trial for trial in complete if trial.algorithm == name], study.direction) for name in names]
-    board.sort(key=lambda trial: _rank(trial, study.direction))
-    return [_board_row(trial, study) for trial in board]
+    best: dict[str, TrialRecord] = {}
+    for trial in ranked(complete, study.directions or (study.direction,)):
+        best.setdefault(trial.algorithm, trial)
+    board = [_board_row(trial, study) for trial in best.values()]
+    if study.front:
+        far = dict(zip([trial.number for trial in complete], distances(complete, study.directions), strict=True))
+        for row, trial in zip(board, best.values(), strict=True):
+            row |= {**dict(zip(study.objectives, trial.values, strict=True)), "distance": float(far[trial.number])}
+    return board
+
+
+def front_table(study: StudyResult) -> list[dict[str, Any]]:
+    """The trials on the Pareto front, nearest to the ideal point first.
+
+    Returns
+    -------
+    list of dict
+        trial (its number), algorithm, every objective by its name, distance, chosen; empty with one objective.
+    """
+    complete = [trial for trial in study.trials if trial.state == "complete"]
+    if not study.front:
+        return []
+    far = dict(zip([trial.number for trial in complete], distances(complete, study.directions), strict=True))
+    return [
+        {
+            "trial": trial.number,
+            "algorithm": trial.algorithm,
+            **dict(zip(study.objectives, trial.values, strict=True)),
+            "distance": float(far[trial.number]),
+            "chosen": trial.number == study.best_number,
+        }
+        for trial in ranked(complete, study.directions)
+        if trial.number in study.front
+    ]
 
 
 def fold_predictions(
@@ -107,9 +153,16 @@ def _rank(trial: TrialRecord, direction: str) -> tuple[float, float, int]:
     return (trial.violation, -trial.score if direction == "maximize" else trial.score, trial.number)
 
 
-def best_trial(trials: list[TrialRecord], direction: str) -> TrialRecord:
-    """The trial that misses the constraints by the least, of those the one with the best score, then the earliest."""
-    return min(trials, key=lambda trial: _rank(trial, direction))
+def ranked(trials: list[TrialRecord], directions: Directions) -> list[TrialRecord]:
+    """Complete trials, the best first.
+
+    The one that misses the constraints by the least, of those the one with the best score, then the earliest. Of
+    several objectives the one nearest to the ideal point, then the earliest.
+    """
+    if len(directions) == 1:
+        return sorted(trials, key=lambda trial: _rank(trial, directions[0]))
+    far = distances(trials, directions)
+    return [trials[at] for at in np.argsort(far, kind="stable")]
 
 
 def _board_row(trial: TrialRecord, study: StudyResult) -> dict[str, Any]:

@@ -28,21 +28,30 @@ from mt_assets.trainer.data.splits import Splits
 from mt_assets.trainer.data.table import Table
 from mt_assets.trainer.errors import TrainingError
 from mt_assets.trainer.evaluation.goal import Goal
-from mt_assets.trainer.evaluation.metrics import DIRECTION
+from mt_assets.trainer.evaluation.metrics import DIRECTION, score
 from mt_assets.trainer.features.preprocessor import TablePreprocessor
 from mt_assets.trainer.planning.plan import TrainingPlan
+from mt_assets.trainer.planning.search_space import search_space
 from mt_assets.trainer.search.candidate import Candidate, CandidateResult, FoldCache, FoldResult, content_key
 from mt_assets.trainer.search.fold_fits import FoldFits
+from mt_assets.trainer.search.pareto import pareto_front
 from mt_assets.trainer.search.proposals import Proposals, parameter_importance
 from mt_assets.trainer.search.pruning import Pruning
 from mt_assets.trainer.search.result import BestParams, FoldRows, SearchProgress, StoppedBy, StudyResult, TrialRecord
-from mt_assets.trainer.search.selection import FOLDS_FOLDER, best_trial, fold_predictions, leaderboard, select_best
+from mt_assets.trainer.search.selection import (
+    FOLDS_FOLDER,
+    fold_predictions,
+    front_table,
+    leaderboard,
+    ranked,
+    select_best,
+)
 from mt_assets.trainer.search.space import SearchSpace
 from mt_assets.trainer.search.storage import open_storage
 
 __all__ = [
     "BestParams", "FoldRows", "SearchProgress", "StudyResult", "TrialRecord",
-    "fold_predictions", "leaderboard", "run_search", "select_best",
+    "fold_predictions", "front_table", "leaderboard", "run_search", "select_best",
 ]  # fmt: skip
 
 _TOLD: Final = "record"
@@ -133,21 +142,25 @@ class _Search:
         seed: int,
         progress: Callable[[SearchProgress], None] | None,
     ) -> None:
-        learners = {name: algorithm(name) for name in plan.algorithms}
+        spaces = {
+            name: search_space(algorithm(name), fits.setting, plan.search_space.get(name, {}))
+            for name in plan.algorithms
+        }
         self.plan = plan
         self.fits = fits
         self.seed = seed
         self.progress = progress
         self.space = SearchSpace(
-            {name: learner.space(fits.setting) for name, learner in learners.items()},
-            {name: learner.starts(fits.setting) for name, learner in learners.items()},
+            {name: space for name, (space, _) in spaces.items()}, {name: starts for name, (_, starts) in spaces.items()}
         )
-        self.direction = DIRECTION[plan.metric]
+        self.objectives = plan.objectives or (plan.metric,)
+        self.directions = tuple(DIRECTION[name] for name in self.objectives)
+        self.direction = self.directions[0]
         # Folds of one row tell most metrics nothing; there the predictions of all folds are scored together.
         self.together = splits.strategy == "leave_one_out"
         self.goal = Goal.of(plan, fits.profile.target.positive)
         wanted = plan.n_trials if plan.search_enabled else len(plan.algorithms)
-        self.proposals = Proposals(plan.sampler, seed, self.space, [self.direction], wanted)
+        self.proposals = Proposals(plan.sampler, seed, self.space, self.directions, wanted)
         self.total = int(min(wanted, self.proposals.most))
         self.exhausted = self.total < wanted
 
@@ -157,7 +170,7 @@ class _Search:
         name = content_key(
             data=self.fits.data_key,
             algorithms=self.plan.algorithms,
-            metric=self.plan.metric,
+            objectives=self.objectives,
             goal=[self.plan.constraints, self.plan.threshold, self.plan.beta, self.plan.costs],
             sampler=self.plan.sampler,
             pruner=self.plan.pruner,
@@ -171,7 +184,7 @@ class _Search:
             study_name=name,
             storage=storage,
             sampler=optuna.samplers.RandomSampler(seed=0),  # never asked: every trial's parameters are given
-            direction=self.direction,
+            directions=list(self.directions),
             load_if_exists=True,
         )
         self.pruning = Pruning(self.plan.pruner, len(self.fits.folds), self.direction, len(self.space.starts), name)
@@ -212,7 +225,8 @@ class _Search:
         """The trial that a killed process left open, or a new one."""
         trials = self._trials()
         before = [trial for trial in trials if trial.state.is_finished()]
-        self.pruning.begin(before)
+        if len(self.objectives) == 1:
+            self.pruning.begin(before)
         if len(trials) == len(before):
             self.study.enqueue_trial(self.proposals.propose(len(before), before))
         elif trials[-1].state == TrialState.RUNNING:
@@ -238,7 +252,7 @@ class _Search:
         if outcome.pruned:
             self.study.tell(trial, state=TrialState.PRUNED)
         else:
-            self.study.tell(trial, outcome.score)
+            self.study.tell(trial, list(outcome.values))
             self.complete = True
         return True
 
@@ -254,6 +268,8 @@ class _Search:
             folds.append(self.fits.run(candidate, fold))
             scores.append(self.goal.judge(self.fits.y_valid(fold), folds[-1].prediction).score)
             so_far, violation = self._judge(folds, scores)
+            if len(self.objectives) > 1:
+                continue  # Optuna takes no report and gives no verdict on several
             done, value = fold + 1, self.pruning.reported(scores[-1], so_far)
             if done not in reported:
                 trial.report(value, done)
@@ -261,7 +277,16 @@ class _Search:
             spared = bool(self.plan.constraints) and not violation
             if self.pruning.hopeless(value, done) and not spared and done < len(self.fits.folds):
                 return CandidateResult(candidate, tuple(folds), tuple(scores), so_far, violation, pruned=True)
-        return CandidateResult(candidate, tuple(folds), tuple(scores), so_far, violation)
+        values = (so_far, *(self._mean(name, folds) for name in self.objectives[1:]))
+        return CandidateResult(candidate, tuple(folds), tuple(scores), so_far, violation, values)
+
+    def _mean(self, metric: str, folds: list[FoldResult]) -> float:
+        """A further objective over the folds."""
+        parts = [(self.fits.y_valid(each.fold), each.prediction) for each in folds]
+        if self.together:
+            parts = [(np.concatenate([y for y, _ in parts]), np.concatenate([each for _, each in parts]))]
+        scores = [score(metric, y, prediction, self.goal.positive, self.goal.terms) for y, prediction in parts]
+        return float(np.mean(scores))
 
     def _judge(self, folds: list[FoldResult], scores: list[float]) -> tuple[float, float]:
         """The candidate's score, and by how much all its predictions together violate the constraints."""
@@ -294,7 +319,7 @@ class _Search:
             return
         records = [self._trial_record(trial) for trial in self._finished()]
         complete = [record for record in records if record.state == "complete"]
-        best = best_trial(complete, self.direction).score if complete else None
+        best = ranked(complete, (self.direction,))[0].score if complete else None
         estimate = sum(record.seconds for record in records) / len(records) * (self.total - done)
         self.progress(
             SearchProgress(
@@ -325,6 +350,7 @@ class _Search:
             violation=told["violation"],
             best_iterations=tuple(told["best_iterations"]),
             seconds=told["seconds"],
+            values=tuple(trial.values) if state == "complete" and len(self.objectives) > 1 else (),
             start_configuration=trial.number < len(self.space.starts),
             fold_keys=tuple(told["fold_keys"]),
             notes=tuple(told["notes"]),
@@ -344,13 +370,17 @@ class _Search:
         complete = [record for record in records if record.state == "complete"]
         if not complete:
             raise _all_failed(records)
-        best = best_trial(complete, self.direction)
+        best = ranked(complete, self.directions)[0]
+        several = len(self.objectives) > 1
         seen = Counter((fold, *rows) for trial in finished for fold, rows in enumerate(_told(trial)["rows"]))
         return StudyResult(
             study_name=self.study.study_name,
             storage=self.storage_name,
             metric=self.plan.metric,
             direction=self.direction,
+            objectives=self.objectives if several else (),
+            directions=self.directions if several else (),
+            front=pareto_front(complete, self.directions) if several else (),
             trials=records,
             best_number=best.number,
             seconds=sum(record.seconds for record in records),

@@ -103,6 +103,7 @@ class MadeTrial:
     params: dict[str, Any]
     score: float | None
     score_std: float | None = 0.01
+    values: tuple[float, ...] = ()
 
 
 @dataclass
@@ -110,6 +111,9 @@ class MadeStudy:
     trials: list[MadeTrial]
     metric: str = "roc_auc"
     parameter_importance: dict[str, float] = field(default_factory=dict)
+    objectives: tuple[str, ...] = ()
+    front: tuple[int, ...] = ()
+    best_number: int = 0
 
 
 def made_trials(count: int) -> list[MadeTrial]:
