@@ -118,11 +118,13 @@ def show_result(out: Console, err: Console, spec: TrainingSpec, outcome: "Outcom
         for suggestion in result.error.suggestions:
             err.print(f"  - {suggestion}", markup=False)
         return
-    board = _grid("Algorithm", f"{result.metric} (cross-validated)", "Trials", "Seconds")
+    # Of several objectives the first is the score; the others stand in the row by their names.
+    further = spec.hyperparameter_search.objectives[1:]
+    board = _grid("Algorithm", f"{result.metric} (cross-validated)", *further, "Trials", "Seconds")
     for row in result.leaderboard:
-        board.add_row(
-            row["algorithm"], _score(row["score"], row["score_std"]), str(row["trials"]), f"{row['seconds']:.1f}"
-        )
+        others = [_number(row[name]) for name in further]
+        score = _score(row["score"], row["score_std"])
+        board.add_row(row["algorithm"], score, *others, str(row["trials"]), f"{row['seconds']:.1f}")
     out.print(board)
     metrics = _grid("Metric", "Test", "Baseline")
     for name, value in result.metrics.test.items():

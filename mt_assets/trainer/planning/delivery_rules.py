@@ -140,6 +140,13 @@ CALIBRATION = RuleTable(
             "options.calibrate",
         ),
         Rule(
+            "calibrate.objectives",
+            lambda f: len(f.objectives) > 1 and any(METRICS[name].needs == "labels" for name in f.objectives),
+            False,
+            "Other probabilities would be other labels at the same threshold, and undo the compromise.",
+            "options.calibrate",
+        ),
+        Rule(
             "calibrate.few",
             lambda f: f.rows < (CALIBRATION_ROWS if f.n_classes == 2 else CALIBRATION_ROWS_CLASSES),
             False,

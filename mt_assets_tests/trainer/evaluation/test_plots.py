@@ -116,6 +116,16 @@ class MadeStudy:
     best_number: int = 0
 
 
+def made_compromises(count: int) -> MadeStudy:
+    """Trials with two objectives, every third of them on the front."""
+    trials = made_trials(count)
+    for trial in trials:
+        trial.state, trial.score = "complete", 0.5
+        trial.values = (trial.number / count, 1 - trial.number / count - (trial.number % 3) / 10)
+    front = tuple(range(0, count, 3))
+    return MadeStudy(trials, "recall", objectives=("recall", "precision"), front=front, best_number=front[1])
+
+
 def made_trials(count: int) -> list[MadeTrial]:
     rng = np.random.default_rng(0)
     trials = []
@@ -169,3 +179,13 @@ class MadeCurve:
 def test_learning_curve() -> None:
     small(search_plots.learning_curve_plot(MadeCurve()))
     full(search_plots.learning_curve_plot(MadeCurve(), small=False))
+
+
+def test_several_objectives_are_shown_as_a_front() -> None:
+    study = made_compromises(300)
+    shown = search_plots.study_plots(study, small=True)
+    assert set(shown) == {"optimization_history", "pareto_front"}
+    small(shown["pareto_front"], 20_000)
+    full(search_plots.study_plots(study, small=False)["pareto_front"])
+    study.best_number = study.front[2]
+    assert search_plots.study_plots(study, small=True)["pareto_front"] != shown["pareto_front"]

@@ -116,6 +116,7 @@ CASES = {
     "calibrate.asked_not": (calibrate(False), {}, False),
     "calibrate.asked_few": (calibrate(True), {"rows": 99}, False),
     "calibrate.asked": (calibrate(True), {"rows": 100}, True),
+    "calibrate.objectives": (search(objectives=["recall", "precision"]), {}, False),
     "calibrate.few": ({}, {"rows": 2_999}, False),
     "calibrate.tried": ({}, {"rows": 500, "n_classes": 3}, True),
     "early_stopping.asked": ({"options": {"earlyStoppingRounds": 10}}, {}, 10),
