@@ -79,15 +79,16 @@ def plan(spec: SpecPath) -> None:
 
 @app.command()
 def init(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="CSV or Parquet file.", show_default=False)],
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="File of any kind, folder, glob or address.", show_default=False)
+    ],
     target: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column to predict.")] = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="By default specs/<name>.yaml.")] = None,
 ) -> None:
     """Write a first spec from a look at the data."""
-    from mt_assets.first_spec import draft_spec
-    from mt_assets.spec import slug
+    from mt_assets.first_spec import draft_spec, name_for
 
-    path = output or Path("specs") / f"{slug(data.name.split('.')[0])}.yaml"
+    path = output or Path("specs") / f"{name_for(data)}.yaml"
     if path.exists():
         raise typer.BadParameter(f"{path} exists already; name another file with --output.")
     text = draft_spec(data, target, path.parent)

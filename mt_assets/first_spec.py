@@ -1,7 +1,9 @@
 """A first spec from a look at the data: what `mt-assets init` writes."""
 
 import os
-from pathlib import Path
+import re
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -16,27 +18,35 @@ TARGET_NAMES = ("target", "label", "class", "y", "outcome", "response")
 """Names that a column to predict usually has, likeliest first."""
 
 
-def draft_spec(data: Path, target: str | None, folder: Path) -> str:
+def name_for(data: str) -> str:
+    """Make a name of where data lies: of the file's name, or of the folder's where a glob stands for the files."""
+    plain = urlsplit(data).path if "://" in data else str(Path(data).absolute())
+    parts = [part for part in PurePosixPath(plain).parts if not re.search(r"[*?\[]", part)]
+    return slug(parts[-1].split(".")[0] if parts else "data")
+
+
+def draft_spec(data: str, target: str | None, folder: Path) -> str:
     """Return the text of a spec in YAML, with what was found as comments.
 
     Parameters
     ----------
-    data : Path
-        CSV or Parquet file.
+    data : str
+        File of any kind that can be read, folder, glob or address.
     target : str or None
         Column to predict; None chooses a column with a usual name, else the last one.
     folder : Path
-        Where the spec will lie; the path of the data is written relative to it.
+        Where the spec will lie; a path of the data is written relative to it.
 
     Raises
     ------
     DataError
         If the data cannot be read, or the column cannot be predicted.
     """
-    table = Table.of(trainer.read_table(str(data.absolute())))
+    place = data if "://" in data else str(Path(data).absolute())
+    table = Table.of(trainer.read_table(place))
     column, why = (target, "as you asked") if target is not None else _guess_target(table.columns)
-    name = slug(data.name.split(".")[0])
-    relative = Path(os.path.relpath(data.absolute(), folder.absolute())).as_posix()
+    name = name_for(data)
+    relative = place if "://" in data else Path(os.path.relpath(place, folder.absolute())).as_posix()
     asked = {"name": name, "trainDataPath": relative, "targetColumn": column}
     spec = parse_spec(asked, base=folder.absolute(), default_name=name)
     profile = trainer.profile_data(table, spec)

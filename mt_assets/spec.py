@@ -22,6 +22,7 @@ from mt_assets.spec_values import (
     AutoOrSwitch,
     Columns,
     Condition,
+    Connection,
     Count,
     Cron,
     DataPath,
@@ -100,7 +101,7 @@ def _masked(value: Any) -> Any:
 class SqlSource(Section):
     """Rows that a database query gives."""
 
-    connection: Text
+    connection: Connection
     """SQLAlchemy address of the database; may carry a password, which is never shown."""
     query: Text
     """The SELECT statement whose rows are the table."""

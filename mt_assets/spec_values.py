@@ -247,6 +247,12 @@ def _absolute(value: str, info: ValidationInfo) -> str:
     return os.path.normpath(Path(info.context["base"], expanded))
 
 
+def _absolute_database(value: str, info: ValidationInfo) -> str:
+    """A path of SQLite is relative to the spec file too."""
+    match = re.fullmatch(r"(sqlite(?:\+\w+)?:///)(?!:memory:|file:)([^?]+)(.*)", value)
+    return f"{match[1]}{_absolute(match[2], info)}{match[3]}" if match else value
+
+
 def _asset_key(value: str) -> str:
     if not all(part.strip() for part in value.split("/")):
         raise refuse(f"is {shown(value)}; the parts of an asset's key are joined by one `/` each, as in some/asset/key")
@@ -332,6 +338,9 @@ ModelName = Annotated[Text, AfterValidator(_slugged)]
 
 DataPath = Annotated[Text, AfterValidator(_absolute)]
 """A path or address; relative paths become absolute when a spec is read."""
+
+Connection = Annotated[Text, AfterValidator(_absolute_database)]
+"""SQLAlchemy address of a database; the path of an SQLite file becomes absolute when a spec is read."""
 
 AssetName = Annotated[Text, AfterValidator(_asset_key)]
 """Key of a Dagster asset, its parts joined by `/`."""

@@ -255,6 +255,21 @@ def test_init_writes_a_spec_that_plan_accepts(
     assert not home.exists()
 
 
+def test_init_takes_every_kind_of_file_folder_and_glob(
+    tmp_path: Path, home: Path, mt_assets: Callable[..., Any], customers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "parts").mkdir()
+    customers().to_parquet(tmp_path / "parts" / "a.parquet")
+    customers().to_json(tmp_path / "b.jsonl.gz", orient="records", lines=True)
+    for data, name in {"parts": "parts", "parts/*.parquet": "parts", "b.jsonl.gz": "b"}.items():
+        answer = mt_assets("init", data, "--output", "specs/new.yaml")
+        assert answer.code == 0, answer.err
+        asked = yaml.safe_load((tmp_path / "specs" / "new.yaml").read_text())
+        assert (asked["name"], asked["trainDataPath"]) == (name, f"../{data}")
+        (tmp_path / "specs" / "new.yaml").unlink()
+
+
 def test_init_takes_the_target_that_it_is_told(
     tmp_path: Path, home: Path, mt_assets: Callable[..., Any], customers: Any
 ) -> None:

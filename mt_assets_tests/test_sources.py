@@ -106,3 +106,64 @@ def test_the_commands_read_an_asset_through_the_instance(
     assert trained.code == 0, trained.err
     raw = ModelStore(home, "churn").current("raw_data")
     assert raw is not None and len(ModelStore(home, "churn").get(raw.address)) == 120
+
+
+def written_below(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_training_on_a_database_shows_its_password_nowhere(
+    tmp_path: Path, home: Path, customers: Any, write_spec: Any, mt_assets: Any, postgres_server: str
+) -> None:
+    """Neither in state, Dagster's records, MLflow's database and files and the result, nor in anything printed."""
+    import sqlalchemy
+
+    url = sqlalchemy.make_url(postgres_server)
+    engine = sqlalchemy.create_engine(url)
+    customers(120).to_sql("shoppers", engine, index=False, if_exists="replace")
+    engine.dispose()
+    asked = {"experimentTracking": {"enabled": True}, "options": {"verbosity": 3}}
+    source = {"connection": postgres_server, "query": "SELECT * FROM shoppers"}
+    path = write_spec(tmp_path / "churn", "x.csv", trainDataPath=source, **asked)
+    wrong = write_spec(tmp_path / "lost", "x.csv", trainDataPath={**source, "query": "SELECT * FROM nothing"}, **asked)
+    results = tmp_path / "results"
+    results.mkdir()
+
+    done = mt_assets("train", path, "--output", results / "done.json")
+    failed = mt_assets("train", wrong, "--output", results / "failed.json")
+
+    assert done.code == 0, done.err
+    assert failed.code == 2 and "does not exist" in failed.err
+    raw = ModelStore(home, "churn").current("raw_data")
+    assert raw is not None and len(ModelStore(home, "churn").get(raw.address)) == 120
+    password = str(url.password)
+    written = written_below(home) | written_below(results)
+    assert any(path.name == "mlflow.db" for path in written) and any("runs" in path.name for path in written)
+    assert not [path for path, content in written.items() if password.encode() in content]
+    assert not [text for text in (done.out, done.err, failed.out, failed.err) if password in text]
+
+
+def test_the_source_of_a_database_is_observed_by_its_rows(tmp_path: Path, home: Path, customers: Any) -> None:
+    import sqlite3
+
+    rows = customers(40)
+    with sqlite3.connect(tmp_path / "shop.db") as opened:
+        rows.to_sql("customers", opened, index=False)
+    opened.close()
+    source = {"connection": "sqlite:///shop.db", "query": "SELECT * FROM customers"}
+    defs = build_definitions([spec_of(tmp_path, trainDataPath=source)])
+    key = dg.AssetKey(["churn", "source_data"])
+    versions = []
+    with dg.DagsterInstance.ephemeral() as instance:
+        for more in (0, 1):
+            with sqlite3.connect(tmp_path / "shop.db") as opened:
+                rows[:more].to_sql("customers", opened, index=False, if_exists="append")
+            opened.close()
+            job = defs.resolve_implicit_global_asset_job_def()
+            job.execute_in_process(instance=instance, asset_selection=[key])
+            [record] = instance.fetch_observations(key, limit=1).records
+            assert record.asset_observation is not None
+            versions.append(record.asset_observation.data_version)
+
+    assert versions[0] != versions[1]
+    assert defs.resolve_asset_graph().get(key).kinds == {"sqlite"}

@@ -157,6 +157,23 @@ def test_digest_depends_on_what_is_asked_alone():
     assert spec.digest != parse({**SMALLEST, "testSize": 0.31, "options": {"seed": 1, "threads": 2}}).digest
 
 
+def test_paths_of_sqlite_are_relative_to_the_spec_too(tmp_path):
+    def read(connection):
+        asked = {**SMALLEST, "trainDataPath": {"connection": connection, "query": "select 1"}}
+        return parse_spec(asked, base=tmp_path, default_name="x").train_data_path.connection
+
+    assert read("sqlite:///shop.db") == f"sqlite:///{tmp_path}/shop.db"
+    assert read("sqlite+pysqlite:///../shop.db?timeout=5") == f"sqlite+pysqlite:///{tmp_path.parent}/shop.db?timeout=5"
+    for absolute in ("sqlite:////data/shop.db", "sqlite:///:memory:", "sqlite://", "postgresql://me@db/shop"):
+        assert read(absolute) == absolute
+
+
+def test_an_asset_is_another_one_with_a_whole_key():
+    own = refusal({**SMALLEST, "name": "churn", "trainDataPath": {"asset": "churn/raw_data"}})
+    assert "an asset of this model itself" in own.message
+    assert "joined by one `/`" in refusal({**SMALLEST, "trainDataPath": {"asset": "a//b"}}).message
+
+
 def test_a_spec_is_frozen():
     with pytest.raises(ValueError, match="frozen"):
         parse(SMALLEST).target_column = "other"  # type: ignore[misc]
