@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 from typing import Final
 
@@ -9,8 +10,10 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
 from mt_assets.trainer.errors import SpecError, StoreError
+from mt_assets.trainer.store.atomic import write_atomic
 
 _JOURNAL: Final = "study.journal"
+_OWNER: Final = "study.owner"
 _JOURNAL_SCHEME: Final = "journal://"
 _DATABASES: Final = ("postgresql", "mysql", "sqlite")
 _VARIABLE: Final = "MT_ASSETS_STUDY_STORAGE"
@@ -65,6 +68,17 @@ def open_storage(url: str | None, folder: Path) -> tuple[BaseStorage, str]:
                 f"Unset {_VARIABLE} to keep studies in a file beside the other state.",
             ),
         ) from error
+
+
+def owner(folder: Path) -> str:
+    """Whose studies a search's folder holds or, in a storage that several share, which of them are its own.
+
+    Made up once and kept in the folder: neither a model's name nor a path is known to nobody else.
+    """
+    path = folder / _OWNER
+    if not path.exists():
+        write_atomic(path, uuid.uuid4().hex.encode())
+    return path.read_text()
 
 
 def _own_journal(path: Path) -> tuple[BaseStorage, str]:

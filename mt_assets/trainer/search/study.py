@@ -19,6 +19,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import optuna
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 from threadpoolctl import threadpool_limits
 
@@ -47,7 +48,7 @@ from mt_assets.trainer.search.selection import (
     select_best,
 )
 from mt_assets.trainer.search.space import SearchSpace
-from mt_assets.trainer.search.storage import open_storage
+from mt_assets.trainer.search.storage import open_storage, owner
 
 __all__ = [
     "BestParams", "FoldRows", "SearchProgress", "StudyResult", "TrialRecord",
@@ -56,6 +57,12 @@ __all__ = [
 
 _TOLD: Final = "record"
 """Trial attribute with what Optuna has no place for."""
+
+_OWNER: Final = "owner"
+"""Study attribute: whose it is, see `storage.owner`."""
+
+_ABANDONED: Final = "abandoned"
+"""Trial attribute: ended because another study of the same model began. For this search it does not exist."""
 
 _CONSTRAINTS: Final = "constraints"
 """What the sampler is told of them: their violation, 0 where all are kept."""
@@ -187,12 +194,15 @@ class _Search:
             directions=list(self.directions),
             load_if_exists=True,
         )
+        self.study.set_user_attr(_OWNER, owner(folder))
+        _end_abandoned(self.study, storage, owner(folder))
         self.pruning = Pruning(self.plan.pruner, len(self.fits.folds), self.direction, len(self.space.starts), name)
         self.resumed = sum(trial.state != TrialState.WAITING for trial in self._trials())
 
     def _trials(self) -> list[FrozenTrial]:
-        """The study's trials as far as this search counts, in the order of their numbers."""
-        return self.study.get_trials(deepcopy=False)[: self.total]
+        """The study's trials as far as this search counts, in their order; a trial's number is its place in it."""
+        trials = self.study.get_trials(deepcopy=False)
+        return [trial for trial in trials if _ABANDONED not in trial.user_attrs][: self.total]
 
     def _stored(self, trial: Trial) -> FrozenTrial:
         """What the storage has of a trial, also from a process that was killed."""
@@ -317,7 +327,7 @@ class _Search:
     def _tell_progress(self, done: int, limit: float) -> None:
         if self.progress is None:
             return
-        records = [self._trial_record(trial) for trial in self._finished()]
+        records = self._records()
         complete = [record for record in records if record.state == "complete"]
         best = ranked(complete, (self.direction,))[0].score if complete else None
         estimate = sum(record.seconds for record in records) / len(records) * (self.total - done)
@@ -334,13 +344,16 @@ class _Search:
             )
         )
 
-    def _trial_record(self, trial: FrozenTrial) -> TrialRecord:
+    def _records(self) -> tuple[TrialRecord, ...]:
+        return tuple(self._trial_record(number, trial) for number, trial in enumerate(self._finished()))
+
+    def _trial_record(self, number: int, trial: FrozenTrial) -> TrialRecord:
         told = _told(trial)
         name, params = self.space.read(trial)
         scores = tuple(told["fold_scores"])
         state = _STATES[trial.state]
         return TrialRecord(
-            number=trial.number,
+            number=number,
             state=state,
             algorithm=name,
             params=params,
@@ -351,7 +364,7 @@ class _Search:
             best_iterations=tuple(told["best_iterations"]),
             seconds=told["seconds"],
             values=tuple(trial.values) if state == "complete" and len(self.objectives) > 1 else (),
-            start_configuration=trial.number < len(self.space.starts),
+            start_configuration=number < len(self.space.starts),
             fold_keys=tuple(told["fold_keys"]),
             notes=tuple(told["notes"]),
             error=told["error"],
@@ -366,7 +379,7 @@ class _Search:
             When no trial is complete.
         """
         finished = self._finished()
-        records = tuple(self._trial_record(trial) for trial in finished)
+        records = self._records()
         complete = [record for record in records if record.state == "complete"]
         if not complete:
             raise _all_failed(records)
@@ -397,6 +410,18 @@ class _Search:
                 for (fold, encoded, fitted, stopped), fits in sorted(seen.items())
             ),
         )  # fmt: skip
+
+
+def _end_abandoned(study: optuna.Study, storage: BaseStorage, owner: str) -> None:
+    """End what runs in the owner's other studies, which were left when data or plan changed: nobody works there."""
+    for other in optuna.get_all_study_summaries(storage, include_best_trial=False):
+        if other.user_attrs.get(_OWNER) != owner:
+            continue
+        left = optuna.load_study(study_name=other.study_name, storage=storage)
+        for trial in left.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if other.study_name != study.study_name or _ABANDONED in trial.user_attrs:
+                Trial(left, trial._trial_id).set_user_attr(_ABANDONED, True)
+                left.tell(trial.number, state=TrialState.FAIL)
 
 
 def _told(trial: FrozenTrial) -> dict[str, Any]:

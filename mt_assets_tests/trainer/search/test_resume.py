@@ -5,10 +5,12 @@ import math
 import multiprocessing
 import sys
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pandas as pd
 import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -113,6 +115,48 @@ def test_a_killed_writer_blocks_nothing(tmp_path: Path, make_work: Any, mixed: p
 
 class Interrupted(BaseException):
     """Stands for a kill at any moment: nothing in the search catches it."""
+
+
+def kill_in_trial(number: int, folder: Path, work: Any, **where: Any) -> None:
+    """Tear a search out of this trial before its first fold."""
+    calls = itertools.count()
+
+    def interrupt(frame: Any, event: str, _: Any) -> None:
+        if event == "call" and frame.f_code.co_name == "_run_folds" and next(calls) == number:
+            raise Interrupted
+
+    sys.setprofile(interrupt)
+    try:
+        run_search(*work.arguments, folder=folder, **where)
+    except Interrupted:
+        return
+    finally:
+        sys.setprofile(None)
+    raise AssertionError("the search ended before it could be killed")
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_nothing_stays_running_when_data_or_plan_change(
+    tmp_path: Path, make_work: Any, houses: pd.DataFrame, shared: bool
+) -> None:
+    where = {"storage_url": f"sqlite:///{tmp_path}/studies.sqlite"} if shared else {}
+    work = make_work(houses, ("ridge",), n_trials=6, pruner="none")
+    mine, neighbour = tmp_path / "mine", tmp_path / "neighbour"
+    kill_in_trial(4, neighbour, work.planned(seed=9), **where)
+    kill_in_trial(4, mine, work, **where)
+    run_search(*work.planned(seed=8).arguments, folder=mine, **where)
+
+    def states(folder: Path) -> Counter[TrialState]:
+        storage, _ = open_storage(where.get("storage_url"), folder)
+        names = optuna.get_all_study_names(storage)
+        studies = [optuna.load_study(study_name=name, storage=storage) for name in names]
+        return Counter(trial.state for study in studies for trial in study.trials)
+
+    # In a storage that they share, the neighbour's trial is none of this model's business.
+    assert states(mine)[TrialState.RUNNING] == (1 if shared else 0)
+    assert states(mine)[TrialState.FAIL] == 1
+    undisturbed = run_search(*work.arguments, folder=tmp_path / "undisturbed")
+    assert outcome(run_search(*work.arguments, folder=mine, **where)) == outcome(undisturbed)
 
 
 def interrupted_until_done(folder: Path, work: Any) -> tuple[StudyResult, int]:
