@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from mt_assets.spec import TrainingSpec
-from mt_assets.trainer.data.splits import Splits
+from mt_assets.trainer.data.splits import Fold, Splits
 
 SpecFor = Callable[..., TrainingSpec]
 Churn = Callable[..., pd.DataFrame]
@@ -70,3 +70,19 @@ def test_checks_find_shared_groups_and_wrong_order(
     assert groups.evidence["shared"]["learning and test"] > 0
     assert not times.passed
     assert times.evidence["not_older"]["test"] > 0
+
+
+def test_checks_find_what_stands_on_both_sides_of_a_fold(
+    churn: Churn, split: Split, check_by_name: CheckByName, spec_for: SpecFor
+) -> None:
+    frame, spec = churn(300), spec_for("y", groupColumn="g")
+    splits = split(frame, spec)
+    last = splits.folds[-1]
+    leaking = Fold(np.sort(np.append(last.train, last.validation[0])), last.validation)
+
+    checks = check_by_name(broken(splits, folds=(*splits.folds[:-1], leaking)), frame, spec)
+
+    assert not checks["no_row_overlap"].passed
+    assert "1 rows are on both sides of a fold" in checks["no_row_overlap"].message
+    assert not checks["no_group_overlap"].passed
+    assert checks["no_group_overlap"].evidence["shared"][f"both sides of fold {len(splits.folds) - 1}"] == 1
