@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mt_assets.spec import TrainingSpec
 from mt_assets.spec_values import Gate
 from mt_assets.trainer.evaluation.metrics import METRICS
+from mt_assets.trainer.planning.delivery_rules import ONE_SIDED
 from mt_assets.trainer.promotion import GateVerdict
 
 if TYPE_CHECKING:  # these bring estimator libraries along
@@ -49,6 +50,11 @@ class Miss:
         """The plain name, without part and statistic."""
         name = self.gate.metric.partition(".")[2]
         return name.removesuffix("_mean").removesuffix("_std") if self.part == "cv" else name
+
+    @property
+    def counterpart(self) -> str:
+        """Of recall and precision the other."""
+        return "precision" if self.metric == "recall" else "recall"
 
     @property
     def of_spread(self) -> bool:
@@ -133,7 +139,12 @@ REMEDIES = (
         "Let the threshold be found: `objective.threshold: auto` instead of {miss.threshold:g}.",
     ),
     Remedy(
-        lambda m: m.needs == "labels" and m.aimed_at and m.plan.threshold == 0.5,
+        lambda m: m.metric in ONE_SIDED and m.aimed_at and not m.plan.constraints and m.plan.threshold == 0.5,
+        "Bound what it is bought with, and its threshold is looked for (0.5 now): set"
+        " `objective.constraints.{miss.counterpart}`.",
+    ),
+    Remedy(
+        lambda m: m.needs == "labels" and m.aimed_at and m.plan.threshold == 0.5 and m.metric not in ONE_SIDED,
         "Ask for a threshold of its own (`objective.threshold: auto`); so far it is 0.5.",
     ),
     Remedy(

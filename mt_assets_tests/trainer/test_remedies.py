@@ -76,7 +76,11 @@ CASES: dict[str, tuple[str, Callable[[], tuple[str, ...]]]] = {
         "instead of 0.5",
         partial(advice, "test.recall", ">=0.9", asked={"objective": {"threshold": 0.5}}, metric="recall"),
     ),
-    "few rows": ("so far it is 0.5", partial(advice, "test.recall", ">=0.9", metric="recall", threshold=0.5)),
+    "one-sided": (
+        "objective.constraints.precision",
+        partial(advice, "test.recall", ">=0.9", metric="recall", threshold=0.5),
+    ),
+    "few rows": ("so far it is 0.5", partial(advice, "test.f1", ">=0.9", metric="f1", threshold=0.5)),
     "weights": (
         "classImbalance: none",
         partial(advice, "test.log_loss", "<=0.1", class_weight="balanced", calibrate=True),

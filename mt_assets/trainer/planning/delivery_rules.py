@@ -9,6 +9,9 @@ THRESHOLD_ROWS, THRESHOLD_ROWS_ASKED = 50, 10
 """Rows of the rarest class below which no threshold is looked for. The first is AutoGluon's guard (pull request 4632);
 the second holds where the spec asks for it: with fewer, one row moves recall by more than a tenth."""
 
+ONE_SIDED = frozenset({"recall", "precision"})
+"""Metrics that one label for all rows (or all but one) serves best."""
+
 ACCURACY_ROWS = 10_000
 """Below, accuracy is not worth a threshold of its own (AutoGluon, same place): of true probabilities 0.5 is best."""
 
@@ -21,6 +24,10 @@ CALIBRATION_ROWS_ASKED = 100
 
 def _about_labels(facts: Facts) -> bool:
     return any(METRICS[name].needs == "labels" for name in (METRIC.value(facts), *facts.constraints))
+
+
+def _bound_labels(facts: Facts) -> bool:
+    return any(METRICS[name].needs == "labels" for name in facts.constraints)
 
 
 def _few(facts: Facts) -> bool:
@@ -63,6 +70,15 @@ THRESHOLD = RuleTable(
             0.5,
             "Neither the metric nor a constraint depends on it.",
             "objective.metric",
+            ("constraints",),
+        ),
+        Rule(
+            "threshold.one_sided",
+            lambda f: METRIC.value(f) in ONE_SIDED and not _bound_labels(f),
+            0.5,
+            "By recall or precision alone the best threshold gives every row, or none, the same label. A constraint on"
+            ' the other, such as `objective.constraints.precision: ">=0.5"`, would make it worth looking for.',
+            "objective.constraints",
             ("constraints",),
         ),
         Rule(

@@ -108,6 +108,7 @@ CASES = {
     "threshold.asked": (objective(threshold=0.3), {}, 0.3),
     "threshold.objectives": (search(objectives=["recall", "precision"]), {}, 0.5),
     "threshold.independent": (objective(metric="log_loss", constraints={"brier": "<=0.2"}), {}, 0.5),
+    "threshold.one_sided": (objective(metric="recall", constraints={"roc_auc": ">=0.5"}), {}, 0.5),
     "threshold.few_costs": (COSTS, {"rows": 100}, 1 / 6),
     "threshold.few": (objective(metric="f1"), {"rows": 122}, 0.5),
     "threshold.accuracy": (objective(metric="accuracy"), {"rows": 9_999}, 0.5),
