@@ -1,5 +1,6 @@
 """Every decision about a spec and its data, without training: what `mt-assets plan` does."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mt_assets import trainer
@@ -10,6 +11,7 @@ from mt_assets.trainer.planning.plan import TrainingPlan
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from dagster import DagsterInstance
 
 
 def plan_only(spec: TrainingSpec) -> TrainingPlan:
@@ -24,18 +26,32 @@ def plan_only(spec: TrainingSpec) -> TrainingPlan:
     """
     with trainer.Sources(_table_of_asset) as sources:
         table = Table.of(trainer.read_given(spec, sources.read))
-    profile = trainer.profile_data(table, spec, read_recommendations(spec))
+    profile = trainer.profile_data(table, spec, read_recommendations(spec, _file_of_asset))
     splits = trainer.split_data(table, profile, spec, None)
     return trainer.make_plan(spec, table, profile, splits)
 
 
 def _table_of_asset(key: str) -> "pa.Table":
     """What an asset of some code location has made last, as far as the persistent instance knows."""
-    import dagster as dg
-
     from mt_assets.resources.asset_tables import table_of_asset
+
+    with _instance() as instance:
+        return table_of_asset(instance, key)
+
+
+def _file_of_asset(key: str) -> Path:
+    """The file that an asset of some code location has written last."""
+    from mt_assets.resources.asset_tables import file_of_asset
+
+    with _instance() as instance:
+        return file_of_asset(instance, key)
+
+
+def _instance() -> "DagsterInstance":
+    """The persistent instance, made where there is none; imported only for specs that name assets."""
+    from dagster import DagsterInstance
+
     from mt_assets.training_run import ensure_instance
 
     ensure_instance()
-    with dg.DagsterInstance.get() as instance:
-        return table_of_asset(instance, key)
+    return DagsterInstance.get()

@@ -27,7 +27,6 @@ LIMITS: dict[str, tuple[Callable[[Any], bool] | tuple[Any, ...], str]] = {
     "knownAhead": (((),), LEAVE_OUT),
     "hyperparameterSearch.workers": ((1,), "1"),
     "promotion.approval": (("auto",), "`auto`"),
-    "inputs.featureRecommendations": (lambda value: not isinstance(value, dict), "a file"),
     "inputs.evaluationFeedback": ((None,), LEAVE_OUT),
     "retraining.onNewData": ((True,), "true"),
     "retraining.minNewRows": ((1,), "1"),
@@ -79,10 +78,10 @@ def _given(spec: TrainingSpec) -> Iterator[Problem]:
         "validationDataPath": spec.validation_data_path,
         "testDataPath": spec.test_data_path,
     }
-    for key, source in sources.items():
+    for key, source in {**sources, "inputs.featureRecommendations": spec.inputs.feature_recommendations}.items():
         if isinstance(source, AssetSource) and source.asset.split("/")[0] == spec.name:
             text = f"is {shown(source.asset)}, an asset of this model itself; name another asset, or change `name`"
-            yield Problem((key, "asset"), text)
+            yield Problem((*key.split("."), "asset"), text)
     for key, size in {"validationDataPath": "validationSize", "testDataPath": "testSize"}.items():
         if sources[key] is None:
             continue

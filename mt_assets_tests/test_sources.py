@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from mt_assets.assembly import build_definitions
-from mt_assets.spec_reading import parse_spec
+from mt_assets.spec_reading import load_spec, parse_spec
 from mt_assets.trainer.data.reading import fingerprint
 from mt_assets.trainer.errors import DataError
 from mt_assets.trainer.store.model_store import ModelStore
@@ -106,6 +106,32 @@ def test_the_commands_read_an_asset_through_the_instance(
     assert trained.code == 0, trained.err
     raw = ModelStore(home, "churn").current("raw_data")
     assert raw is not None and len(ModelStore(home, "churn").get(raw.address)) == 120
+
+
+def test_recommendations_come_from_the_file_of_an_asset(
+    tmp_path: Path, home: Path, customers: Any, write_spec: Any, mt_assets: Any
+) -> None:
+    from mt_assets.training_run import ensure_instance
+
+    path = write_spec(tmp_path / "churn", customers(), inputs={"featureRecommendations": {"asset": "shop/advice"}})
+    (tmp_path / "advice.json").write_text('{"drop": {"income": "unstable"}}')
+    assert "shop/advice has never been materialized" in mt_assets("plan", path).err
+    ensure_instance()
+    with dg.DagsterInstance.get() as instance:
+        metadata = {"path": dg.MetadataValue.path(tmp_path / "advice.json")}
+        instance.report_runless_asset_event(dg.AssetMaterialization(["shop", "advice"], metadata=metadata))
+
+    defs = build_definitions([load_spec(path)])
+    selection = [dg.AssetKey(["churn", asset]) for asset in ("raw_data", "data_profile")]
+    with dg.DagsterInstance.get() as instance:
+        defs.resolve_job_def("churn_training").execute_in_process(instance=instance, asset_selection=selection)
+    store = ModelStore(home, "churn")
+    made = store.current("data_profile")
+    assert made is not None
+    roles = {column.name: column.role for column in store.get(made.address).columns}
+    assert roles["income"] == "drop"
+    assert dg.AssetKey(["shop", "advice"]) in defs.resolve_asset_graph().get(selection[1]).parent_keys
+    assert mt_assets("plan", path).code == 0
 
 
 def written_below(folder: Path) -> dict[Path, bytes]:

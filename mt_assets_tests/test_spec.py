@@ -171,6 +171,8 @@ def test_paths_of_sqlite_are_relative_to_the_spec_too(tmp_path):
 def test_an_asset_is_another_one_with_a_whole_key():
     own = refusal({**SMALLEST, "name": "churn", "trainDataPath": {"asset": "churn/raw_data"}})
     assert "an asset of this model itself" in own.message
+    advice = {**SMALLEST, "name": "churn", "inputs": {"featureRecommendations": {"asset": "churn/data_profile"}}}
+    assert "`inputs.featureRecommendations.asset`" in refusal(advice).message
     assert "joined by one `/`" in refusal({**SMALLEST, "trainDataPath": {"asset": "a//b"}}).message
 
 
@@ -439,7 +441,6 @@ NOT_YET: dict[str, Any] = {
     "knownAhead": ["a"],
     "hyperparameterSearch.workers": 2,
     "promotion.approval": "manual",
-    "inputs.featureRecommendations": {"asset": "a/b"},
     "inputs.evaluationFeedback": {"asset": "a/b"},
     "retraining.onNewData": False,
     "retraining.minNewRows": 10,

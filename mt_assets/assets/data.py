@@ -13,7 +13,7 @@ from mt_assets.assets import metadata as show
 from mt_assets.assets.code_versions import code_version
 from mt_assets.assets.phase import OWNERS, AssetFace, Made, PhaseRun, phase
 from mt_assets.feature_recommendations import read_recommendations
-from mt_assets.resources.asset_tables import table_of_asset
+from mt_assets.resources.asset_tables import file_of_asset, table_of_asset
 from mt_assets.spec import AssetSource, SqlSource, TrainingSpec
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def build_data_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
     ]
     upstream = [dg.AssetKey.from_user_string(each.asset) for each in given if isinstance(each, AssetSource)]
     lie_elsewhere = len(upstream) < len(given)
+    advice = spec.inputs.feature_recommendations
 
     @dg.multi_observable_source_asset(
         name=f"{spec.name}__source_data",
@@ -88,10 +89,11 @@ def build_data_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
                 "What each column is and is used as, and how good the data is.", frozenset({"pandas"})
             )
         },
-        after=("raw_data",),
+        after=["raw_data", *([dg.AssetKey.from_user_string(advice.asset)] if isinstance(advice, AssetSource) else [])],
     )
     def data_profile(run: PhaseRun, raw_data: Table) -> Made:
-        profile: DataProfile = trainer.profile_data(raw_data, spec, read_recommendations(spec))
+        recommended = read_recommendations(spec, partial(file_of_asset, run.context.instance))
+        profile: DataProfile = trainer.profile_data(raw_data, spec, recommended)
         # Kept only now: the form of data that cannot be learned from must not be held against its correction.
         if not spec.data_schema and run.store.kept(SCHEMA) is None:
             run.store.keep(SCHEMA, trainer.infer_schema(raw_data, profile))

@@ -141,10 +141,9 @@ def make_plan(spec: TrainingSpec, table: Table, profile: DataProfile, splits: Sp
     SpecError
         A metric, a gate or an algorithm of the spec does not suit the task that the data has.
     """
-    earlier = (*profile.target.decisions, *profile.decisions, *splits.decisions)
     from mt_assets.trainer.search.fold_fits import fit_setting  # scikit-learn, which a mere reader of plans spares
 
-    earlier = (*profile.target.decisions, *splits.decisions)
+    earlier = (*profile.target.decisions, *profile.decisions, *splits.decisions)
     plan = decide(gather_facts(spec, table, profile, splits), earlier=earlier)
     _check_search_space(plan, fit_setting(plan, profile, splits))
     return plan

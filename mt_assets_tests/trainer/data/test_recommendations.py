@@ -99,7 +99,7 @@ def test_they_are_read_from_a_file_beside_the_spec_and_stand_in_the_plan(tmp_pat
         "inputs": {"featureRecommendations": f"advice.{suffix}"},
     }
     spec = parse_spec(asked, base=tmp_path, default_name="test")
-    assert read_recommendations(spec).drop == ("zip",)
+    assert read_recommendations(spec, Path).drop == ("zip",)
     [row] = [row for row in plan_only(spec).table() if row["decision"] == "feature_recommendations"]
     assert "zip" in row["value"]
 
