@@ -98,17 +98,19 @@ class Curve(Protocol):
 def study_plots(study: Study, *, small: bool = True) -> dict[str, bytes]:
     """All plots of a search by name, but one that has nothing to show; small ones take under 60 KB together.
 
-    Of several objectives the front takes the place of what ranks trials by one.
+    Of several objectives the front takes the place of what ranks trials by one. Where no algorithm was tried twice,
+    there are no parameters to compare.
     """
     trials, metric, importance = study.trials, study.metric, study.parameter_importance
     plots = {"optimization_history": optimization_history(trials, metric=metric, small=small)}
     if study.front:
         plots["pareto_front"] = pareto_front(study, small=small)
     else:
-        plots |= {
-            "parallel_coordinates": parallel_coordinates(trials, metric=metric, importance=importance, small=small),
-            "leaderboard": leaderboard(trials, metric=metric, small=small),
-        }
+        if len(trials) > len({trial.algorithm for trial in trials}):
+            plots["parallel_coordinates"] = parallel_coordinates(
+                trials, metric=metric, importance=importance, small=small
+            )
+        plots["leaderboard"] = leaderboard(trials, metric=metric, small=small)
     if importance:
         plots["parameter_importance"] = parameter_importance(importance, metric=metric, small=small)
     return plots

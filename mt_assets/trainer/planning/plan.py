@@ -40,7 +40,7 @@ class TrainingPlan(Record):
         The candidates, in the order of their first trials.
     recommended : str
         The algorithm that a run of one single model uses: the first that the table of algorithms recommends.
-    sampler : {"tpe", "random", "nsga2", "qmc", "grid", "cmaes", "gp"}
+    sampler : {"tpe", "random", "nsga2", "qmc", "grid", "cmaes", "gp", "none"}
     pruner : {"median", "hyperband", "successive_halving", "percentile", "wilcoxon", "none"}
     search_space : dict
         Ranges that the spec sets, by algorithm and parameter, in the forms of the spec; others are the algorithms' own.
@@ -80,7 +80,7 @@ class TrainingPlan(Record):
     search_space: dict[str, dict[str, Any]] = {}
     algorithms: tuple[str, ...]
     recommended: str
-    sampler: Literal["tpe", "random", "nsga2", "qmc", "grid", "cmaes", "gp"]
+    sampler: Literal["tpe", "random", "nsga2", "qmc", "grid", "cmaes", "gp", "none"]
     pruner: Literal["median", "hyperband", "successive_halving", "percentile", "wilcoxon", "none"]
     n_trials: int
     timeout: float | None

@@ -100,6 +100,13 @@ TRIALS = RuleTable(
 SAMPLER = RuleTable(
     "sampler",
     (
+        Rule(
+            "sampler.disabled",
+            lambda f: not f.spec.hyperparameter_search.enabled,
+            "none",
+            "The search is switched off: nothing is proposed, start configurations alone are tried.",
+            "hyperparameterSearch.enabled",
+        ),
         asked("sampler.asked", "hyperparameter_search.sampler", "hyperparameterSearch.sampler"),
         Rule(
             "sampler.objectives",

@@ -60,7 +60,8 @@ class Proposals:
 
     Parameters
     ----------
-    kind : {"tpe", "random", "nsga2", "qmc", "grid", "cmaes", "gp"}
+    kind : {"tpe", "random", "nsga2", "qmc", "grid", "cmaes", "gp", "none"}
+        With `none` there are no trials but start configurations.
     seed : int
     space : SearchSpace
     directions : sequence of {"maximize", "minimize"}

@@ -32,6 +32,9 @@ def select_best(study: StudyResult, plan: TrainingPlan) -> BestParams:
     assert best.score is not None
     complete = sum(trial.state == "complete" for trial in study.trials)
     of = f"{complete} complete trials" if complete > 1 else "the only complete trial"
+    if study.stopped_by == "disabled":
+        one = "the start configuration" if complete == 1 else f"{complete} start configurations"
+        of = f"{one}, without a search"
     ahead = ""
     if len(board) > 1:
         ahead = f"; next comes {algorithm(board[1]['algorithm']).display} with {board[1]['score']:.4g}"

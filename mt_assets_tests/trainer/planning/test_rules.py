@@ -69,6 +69,7 @@ CASES = {
     "trials.quick": ({"scenario": "quick"}, {}, 20),
     "trials.production": ({"scenario": "production"}, {}, 100),
     "trials.size": ({}, {"rows": 10_000}, 40),
+    "sampler.disabled": (search(enabled=False, sampler="qmc"), {}, "none"),
     "sampler.asked": (search(sampler="random"), {}, "random"),
     "sampler.objectives": (search(objectives=["recall", "precision"]), {}, "nsga2"),
     "sampler.quick": ({"scenario": "quick"}, {}, "random"),

@@ -16,6 +16,7 @@ from mt_assets.trainer.data.splits import Fold
 from mt_assets.trainer.data.table import Table
 from mt_assets.trainer.errors import SpecError, StoreError, TrainingError
 from mt_assets.trainer.evaluation.metrics import score
+from mt_assets.trainer.evaluation.search_plots import study_plots
 from mt_assets.trainer.features.preprocessor import check_fit_rows
 from mt_assets.trainer.search.study import (
     SearchProgress,
@@ -164,9 +165,11 @@ def test_check_fit_rows_finds_folds_that_saw_too_much(tmp_path: Path, make_work:
 
 
 def test_without_search_the_defaults_are_tried(tmp_path: Path, make_work: Any, cancer: pd.DataFrame) -> None:
-    work = make_work(cancer, ("logistic_regression", "lightgbm"), n_trials=50, search_enabled=False)
+    work = make_work(cancer, ("logistic_regression", "lightgbm"), n_trials=50, search_enabled=False, sampler="none")
     study = run_search(*work.arguments, folder=tmp_path)
     assert study.stopped_by == "disabled"
+    assert "of 2 start configurations, without a search" in select_best(study, work.plan).reason
+    assert set(study_plots(study)) == {"optimization_history", "leaderboard"}
     assert [trial.algorithm for trial in study.trials] == ["logistic_regression", "lightgbm"]
     assert all(trial.start_configuration for trial in study.trials)
 
