@@ -57,6 +57,16 @@ class Miss:
         return "precision" if self.metric == "recall" else "recall"
 
     @property
+    def own_bound(self) -> str | None:
+        """The goal's own bound of the metric."""
+        return self.plan.constraints.get(self.metric)
+
+    @property
+    def looser(self) -> bool:
+        """Whether the goal bounds the metric, and less tightly than the gate."""
+        return self.own_bound is not None and not self.gate.holds(Gate.parse(self.metric, self.own_bound).bound)
+
+    @property
     def of_spread(self) -> bool:
         return self.part == "cv" and self.gate.metric.endswith("_std")
 
@@ -137,6 +147,11 @@ REMEDIES = (
     Remedy(
         lambda m: m.needs == "labels" and m.aimed_at and isinstance(m.spec.objective.threshold, float),
         "Let the threshold be found: `objective.threshold: auto` instead of {miss.threshold:g}.",
+    ),
+    Remedy(
+        lambda m: m.needs is not None and m.looser,
+        'Tighten the constraint: `objective.constraints.{miss.metric}: "{miss.gate.operator}{miss.gate.bound:g}"`'
+        " ({miss.own_bound} now); that costs {miss.plan.metric}.",
     ),
     Remedy(
         lambda m: m.metric in ONE_SIDED and m.aimed_at and not m.plan.constraints and m.plan.threshold == 0.5,

@@ -76,6 +76,10 @@ CASES: dict[str, tuple[str, Callable[[], tuple[str, ...]]]] = {
         "instead of 0.5",
         partial(advice, "test.recall", ">=0.9", asked={"objective": {"threshold": 0.5}}, metric="recall"),
     ),
+    "tighter": (
+        "(>=0.4 now); that costs roc_auc",
+        partial(advice, "test.recall", ">=0.9", constraints={"recall": ">=0.4"}, threshold="tuned"),
+    ),
     "one-sided": (
         "objective.constraints.precision",
         partial(advice, "test.recall", ">=0.9", metric="recall", threshold=0.5),
