@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import wilcoxon
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.model_selection import KFold
 
@@ -204,6 +205,23 @@ def test_every_pruner_spares_the_start_configurations_and_gives_up_bad_trials(
     assert all(trial.score == pytest.approx(np.mean(trial.fold_scores)) for trial in study.trials)
     complete = [trial.score for trial in study.trials if trial.state == "complete" and trial.score]
     assert np.mean([trial.score for trial in pruned if trial.score]) > np.median(complete)
+
+
+def test_the_signed_rank_test_compares_fold_by_fold(tmp_path: Path, make_work: Any) -> None:
+    """The verdict of every trial that was given up, worked out from the scores of its folds."""
+    frame = load_diabetes(as_frame=True).frame.astype(float)
+    work = make_work(frame, ("ridge",), n_trials=25, sampler="random", pruner="wilcoxon", folds_per_trial=6)
+    rows = work.splits.learning
+    folds = tuple(Fold(rows[train], rows[valid]) for train, valid in KFold(6, shuffle=True, random_state=0).split(rows))
+    study = run_search(*replace(work, splits=replace(work.splits, folds=folds)).arguments, folder=tmp_path)
+    pruned = [trial for trial in study.trials if trial.state == "pruned"]
+    assert pruned
+    for trial in pruned:
+        complete = [each for each in study.trials[: trial.number] if each.state == "complete"]
+        best = min(complete, key=lambda each: each.score or 0)
+        worse = np.subtract(trial.fold_scores, best.fold_scores[: len(trial.fold_scores)])
+        assert wilcoxon(worse, alternative="greater").pvalue < 0.1
+        assert wilcoxon(worse[:-1], alternative="greater").pvalue >= 0.1
 
 
 def test_a_grid_ends_when_it_is_exhausted(tmp_path: Path, make_work: Any, cancer: pd.DataFrame) -> None:
