@@ -219,7 +219,7 @@ def postgres_server() -> Iterator[str]:
         made += ["-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync"]
         subprocess.run(list(map(str, made)), check=True, stdout=log, stderr=log, cwd=folder, **someone)
         command = [programs / "postgres", "-D", folder / "data", "-k", folder, "-p", port, "-F"]
-        command += ["-c", "listen_addresses=127.0.0.1"]
+        command += ["-c", "listen_addresses=127.0.0.1", "-c", "timezone=Europe/Berlin"]
         server = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, cwd=folder, **someone)
         stack.callback(server.wait)
         stack.callback(server.send_signal, signal.SIGQUIT)
