@@ -33,7 +33,7 @@ def test_a_training_with_given_files_validates_and_tests_on_them(
     assert result["data"]["rows"] == 210
     rules = {decision["rule"]: decision for decision in result["decisions"]}
     assert rules["test.given"]["value"] == 50
-    assert rules["validation.given"]["evidence"] == {"validation_rows": 40}
+    assert rules["validation.given"]["evidence"] == {"validation_rows": 40, "folds": 1}
     assert any("4 of the 50 rows of testDataPath" in warning for warning in result["warnings"])
     assert "Note: 4 of the 50 rows of testDataPath" in answer.out
     store = ModelStore(home, "churn")
