@@ -111,6 +111,8 @@ class GradientBoosting(Algorithm):
 
         Rows are weighted, not classes: scikit-learn would not weight the validation rows with the classes.
         """
+        # scikit-learn cannot bin a column without a value; one that is constant is never split on.
+        X = np.where(np.isnan(X).all(axis=0), 0.0, X)
         of_categories = list(range(X.shape[1] - categories, X.shape[1])) or None
         estimator.set_params(categorical_features=of_categories)
         estimator.best_round_ = None

@@ -105,7 +105,10 @@ def _r2(
     """R² pooled over the folds: the errors against those of each fold's training mean."""
     missed, spread = 0.0, 0.0
     for train, validation in parts:
-        prediction = model.fit(X.iloc[train], y[train]).predict(X.iloc[validation])
+        known = X.columns[X.iloc[train].notna().any()]  # boosted trees cannot bin a column without a value
+        if not len(known):
+            return None
+        prediction = model.fit(X[known].iloc[train], y[train]).predict(X[known].iloc[validation])
         missed += float(np.sum((y[validation] - prediction) ** 2))
         spread += float(np.sum((y[validation] - y[train].mean()) ** 2))
     return round(1 - missed / spread, 4) if spread > 0 else None

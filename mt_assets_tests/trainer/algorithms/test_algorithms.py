@@ -270,3 +270,14 @@ def test_catboost_takes_gaps_and_levels_that_it_has_not_seen_and_writes_no_file(
     assert np.isfinite(estimator.predict_proba(np.array([[np.nan, np.nan], [0.0, 999.0]]))).all()
     assert estimator.feature_importances_.shape == (2,)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", BOOSTERS)
+@pytest.mark.parametrize("categories", [0, 1])
+def test_boosters_bear_a_column_without_any_value(name: str, categories: int) -> None:
+    X, y, X_valid, y_valid = split("regression")
+    learner, setting = algorithm(name), setting_of("regression")
+    X, X_valid = (np.column_stack([each, np.full(len(each), np.nan)]) for each in (X, X_valid))
+    estimator = learner.build(setting, learner.with_iterations(learner.starts(setting)[0], 20))
+    learner.fit(estimator, X, y, X_valid, y_valid, 5, categories=categories)
+    assert r2_score(y_valid, estimator.predict(X_valid)) > 0.2

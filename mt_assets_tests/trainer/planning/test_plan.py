@@ -152,3 +152,10 @@ def test_only_a_sample_of_a_large_table_is_probed_and_the_seed_settles_which(fri
     assert (first.linear_r2, first.tree_r2) == (again.linear_r2, again.tree_r2)
     assert first.linear_r2 != other.linear_r2
     assert first.rows == 5_600
+
+
+def test_a_column_without_any_value_does_not_stop_the_linearity_test(friedman):
+    emptied = friedman.drop(columns="kind").assign(x5=np.where(np.arange(len(friedman)) < 2, 1.5, np.nan))
+    assert gather_facts(*read(emptied, validationStrategy={"type": "kfold", "folds": 5})).tree_r2 > 0.5
+    emptied["x5"] = np.nan
+    assert gather_facts(*read(emptied, featureTypes={"x5": "numeric"})).tree_r2 > 0.5
