@@ -6,7 +6,6 @@ so that a fitted model can be stored without pickle.
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
@@ -25,14 +24,13 @@ MAX_LEVELS: Final = 100
 (`proc.max_category_levels`), and LightGBM cannot tell more than its 255 bins apart."""
 
 MAX_ONE_HOT: Final = 40
-"""Columns that one category may become; skrub's TableVectorizer one-hot encodes up to 40 levels too."""
+"""Columns that one category may become; skrub's TableVectorizer one-hot encodes up to 40 levels too.
 
-TEXT_COMPONENTS: Final = 30
-"""Numbers that a text column becomes (skrub's default for its StringEncoder)."""
-
-TEXT_CHARACTERS: Final = 1_000
-"""Of each text, what is looked at. Measured on 4,000 mails of 2,700 characters on average: 1,000 characters take 4 s to
-fit and give an AUC of .9875, all of them 12 s and .9888."""
+Categories of more levels are told by the target (`target_encoding`), for linear models and for forests, or where that
+cannot be by their spelling. Measured in 3 folds, linear models with the 40 commonest levels, by target, by spelling (30
+directions): AUC lending_club (50 states) .715, .738, .715; flights (97 airports, 2,955 planes) .630, .637, .635; 392
+made-up levels .683, .706, .674; R² Sacramento (68 zip codes) .667, .664, .655. Forests with level numbers and by
+target: .683, .692; .646, .651; .633, .673; .603, .630."""
 
 LARGEST: Final = 1e37
 """Largest absolute value of a number: sums of two stay finite in single precision, which trees compute in."""
@@ -173,52 +171,39 @@ class DatetimeBlock(BaseEstimator):
         return as_datetime(column).reset_index(drop=True)
 
 
-class TextBlock(BaseEstimator):
-    """Text as its main directions among character n-grams (skrub's StringEncoder). Missing text is empty text."""
+CALENDAR: Final = ("month", "weekday", "hour")
 
-    def __init__(self, columns: list[str], seed: int) -> None:
+
+class CalendarBlock(BaseEstimator):
+    """Months, weekdays and hours as one column of 0 and 1 each, for models to which hour 23 is not far from hour 0.
+
+    Those that the training rows differ in; an instant that is missing is 0 in all of them. Measured with ridge
+    regression in 3 folds of 8,000 rows, dates alone, R² without and
+    with them: hourly bike hires .26 and .62, particulate matter .01 and .03, delays of flights .00 and .05.
+    """
+
+    def __init__(self, columns: list[str]) -> None:
         self.columns = columns
-        self.seed = seed
 
     def fit(self, frame: pd.DataFrame) -> Self:
-        self.fit_transform(frame)
-        return self
-
-    def fit_transform(self, frame: pd.DataFrame) -> np.ndarray:
-        parts = [np.empty((len(frame), 0))]
-        self.encoders_: list[Any] = []
         self.names_: list[str] = []
         self.sources_: list[str] = []
+        self.levels_: list[tuple[str, str, int]] = []
         for column in self.columns:
-            from skrub import StringEncoder
-
-            encoder = StringEncoder(n_components=TEXT_COMPONENTS, random_state=self.seed)
-            texts = self._texts(frame[column])
-            if not texts.str.strip().astype(bool).any():
-                self.encoders_.append(None)  # no text in these rows to learn from
-                continue
-            with warnings.catch_warnings():
-                # Few distinct texts give fewer directions than asked for, which is what we want then.
-                warnings.filterwarnings("ignore", message="The matrix shape is", category=UserWarning)
-                parts.append(encoder.fit_transform(texts).to_numpy(dtype=np.float64))
-            self.encoders_.append(encoder)
-            self.names_ += list(encoder.all_outputs_)
-            self.sources_ += [column] * len(encoder.all_outputs_)
-        return np.hstack(parts)
+            instants = as_datetime(frame[column])
+            for part in CALENDAR:
+                seen = np.unique(getattr(instants.dt, part).dropna().to_numpy(dtype=np.int64))
+                if len(seen) > 1:
+                    self.levels_ += [(column, part, int(level)) for level in seen]
+        self.names_ = [f"{column}_{part}_{level}" for column, part, level in self.levels_]
+        self.sources_ = [column for column, _, _ in self.levels_]
+        return self
 
     def transform(self, frame: pd.DataFrame) -> np.ndarray:
-        parts = [
-            encoder.transform(self._texts(frame[column])).to_numpy(dtype=np.float64)
-            for column, encoder in zip(self.columns, self.encoders_, strict=True)
-            if encoder is not None
-        ]
-        return np.hstack([np.empty((len(frame), 0)), *parts])
-
-    @staticmethod
-    def _texts(column: pd.Series) -> pd.Series:
-        labels = as_labels(column)
-        texts = pd.Series(np.where(pd.isna(labels), "", labels), name=column.name, dtype=object)
-        return texts.str.slice(0, TEXT_CHARACTERS)
+        instants = {column: as_datetime(frame[column]).dt for column in dict.fromkeys(self.sources_)}
+        parts = {at: getattr(instants[at[0]], at[1]).to_numpy() for at in {each[:2] for each in self.levels_}}
+        columns = [parts[column, part] == level for column, part, level in self.levels_]
+        return np.column_stack([np.empty((len(frame), 0)), *columns])
 
 
 class CategoryBlock(BaseEstimator):
@@ -245,14 +230,14 @@ class CategoryBlock(BaseEstimator):
             max_categories=self.most,
         )
         if self.columns:
-            self.encoder_.fit(_label_matrix(frame, self.columns))
+            self.encoder_.fit(label_matrix(frame, self.columns))
         return self
 
     def transform(self, frame: pd.DataFrame) -> np.ndarray:
         """Codes as float64 [n, p], NaN where missing or unseen."""
         if not self.columns:
             return np.empty((len(frame), 0))
-        return np.asarray(self.encoder_.transform(_label_matrix(frame, self.columns)), dtype=np.float64)
+        return np.asarray(self.encoder_.transform(label_matrix(frame, self.columns)), dtype=np.float64)
 
 
 class OneHotBlock(BaseEstimator):
@@ -268,7 +253,7 @@ class OneHotBlock(BaseEstimator):
         self.names_: list[str] = []
         self.sources_: list[str] = []
         if self.columns:
-            self.encoder_.fit(_label_matrix(frame, self.columns))
+            self.encoder_.fit(label_matrix(frame, self.columns))
             for at, column in enumerate(self.columns):
                 self.sources_ += [column] * self._width(at)
             self.names_ = list(self.encoder_.get_feature_names_out(self.columns))
@@ -282,7 +267,7 @@ class OneHotBlock(BaseEstimator):
     def transform(self, frame: pd.DataFrame) -> np.ndarray:
         if not self.columns:
             return np.empty((len(frame), 0))
-        return np.asarray(self.encoder_.transform(_label_matrix(frame, self.columns)), dtype=np.float64)
+        return np.asarray(self.encoder_.transform(label_matrix(frame, self.columns)), dtype=np.float64)
 
 
 class SquashedNumbers(BaseEstimator):
@@ -312,7 +297,8 @@ class SquashedNumbers(BaseEstimator):
         return np.hstack([scaled / np.hypot(1.0, scaled / SQUASH_AT), filled[:, numbers.shape[1] :]])
 
 
-def _label_matrix(frame: pd.DataFrame, columns: list[str]) -> np.ndarray:
+def label_matrix(frame: pd.DataFrame, columns: list[str]) -> np.ndarray:
+    """Columns as labels: object [n, p], see `as_labels`."""
     matrix = np.empty((len(frame), len(columns)), dtype=object)
     for at, column in enumerate(columns):
         matrix[:, at] = as_labels(frame[column])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast, get_args
 
 import joblib
 import numpy as np
@@ -18,14 +18,17 @@ from mt_assets.trainer.data.target import encode_target
 from mt_assets.trainer.errors import DataError
 from mt_assets.trainer.features.columns import (
     MAX_LEVELS,
+    MAX_ONE_HOT,
+    CalendarBlock,
     CategoryBlock,
     DatetimeBlock,
     NumberBlock,
     OneHotBlock,
     SquashedNumbers,
-    TextBlock,
     unique_names,
 )
+from mt_assets.trainer.features.target_encoding import TargetBlock, can_tell
+from mt_assets.trainer.features.text import EncodedText, TextBlock
 
 if TYPE_CHECKING:
     from mt_assets.trainer.algorithms.algorithm import Encoding
@@ -38,6 +41,9 @@ if TYPE_CHECKING:
     from mt_assets.trainer.search.result import StudyResult
 
 _FILE: Final = "preprocessor.joblib"
+
+_Kind = Literal["number", "datetime", "text", "category", "told", "spelled"]
+"""How a column is encoded; the last two are categories of many levels, by the target and by their letters."""
 
 
 class TablePreprocessor(TransformerMixin, BaseEstimator):
@@ -98,42 +104,56 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         self.fit_transform(X, y)
         return self
 
-    def fit_transform(self, X: pd.DataFrame, y: Any = None, **fit_params: Any) -> np.ndarray:
-        """Fit, and return the rows encoded."""
+    def fit_transform(self, X: pd.DataFrame, y: Any = None, text: EncodedText | None = None) -> np.ndarray:
+        """Fit, and return the rows encoded, those that the target tells of by the targets of other rows.
+
+        Parameters
+        ----------
+        X, y
+            As for `fit`.
+        text : EncodedText, optional
+            What `encode_text` made of the same rows.
+        """
         frame = self._own_columns(X)
         whole = pd.api.types.is_integer_dtype(frame.index.dtype)
         self.rows_seen_ = frame.index.to_numpy(dtype=np.int64) if whole else np.arange(len(frame), dtype=np.int64)
         self.feature_names_in_ = np.array(list(self.columns), dtype=object)
         self.n_features_in_ = len(self.columns)
-        kinds = {column: self._kind(frame[column], role) for column, role in self.columns.items()}
-        of = {kind: [name for name, each in kinds.items() if each == kind] for kind in set(kinds.values())}
-        text = TextBlock(of.get("text", []), self.seed)
-        self.numbers_: list[NumberBlock | DatetimeBlock | TextBlock] = [
-            NumberBlock(of.get("number", []), self.transforms).fit(frame),
-            DatetimeBlock(of.get("datetime", [])).fit(frame),
-            text,
+        kinds = {column: self._kind(frame[column], role, y) for column, role in self.columns.items()}
+        of = {kind: [name for name, each in kinds.items() if each == kind] for kind in get_args(_Kind)}
+        self.text_ = self._text_block() if text is None else text.block
+        numbers, dates = NumberBlock(of["number"], self.transforms), DatetimeBlock(of["datetime"])
+        spelled, told = TextBlock(of["spelled"], self.seed), TargetBlock(of["told"], self.seed)
+        self.numbers_: list[NumberBlock | DatetimeBlock | TextBlock | TargetBlock] = [numbers, dates, spelled, told]
+        made = [
+            numbers.fit(frame).transform(frame),
+            dates.fit(frame).transform(frame),
+            spelled.fit_transform(frame),
+            told.fit_transform(frame, y),
+            self.text_.fit_transform(frame) if text is None else text.train,
         ]
-        texts = text.fit_transform(frame)
-        categories = of.get("category", [])
+        matrix = np.hstack(made)
+        one_hot = self.encoding == "one_hot"
+        most = None if self.encoding == "all_levels" else MAX_LEVELS
         self.categories_: OneHotBlock | CategoryBlock = (
-            OneHotBlock(categories)
-            if self.encoding == "one_hot"
-            else CategoryBlock(categories, None if self.encoding == "all_levels" else MAX_LEVELS)
+            OneHotBlock(of["category"]) if one_hot else CategoryBlock(of["category"], most)
         )
         self.categories_.fit(frame)
-        numbers = np.hstack([*(block.transform(frame) for block in self.numbers_ if block is not text), texts])
-        self.scaler_ = SquashedNumbers().fit(numbers) if self.encoding == "one_hot" and numbers.shape[1] else None
-        self.n_categories_ = 0 if self.encoding == "one_hot" else len(self.categories_.columns)
+        self.calendar_ = CalendarBlock(of["datetime"] if one_hot else []).fit(frame)
+        self.scaler_ = SquashedNumbers().fit(matrix) if one_hot and matrix.shape[1] else None
+        self.n_categories_ = 0 if one_hot else len(self.categories_.columns)
         self._name_outputs()
-        return self._assemble(frame, numbers)
+        return self._assemble(frame, matrix)
 
-    def transform(self, X: pd.DataFrame) -> np.ndarray:
+    def transform(self, X: pd.DataFrame, text: EncodedText | None = None) -> np.ndarray:
         """Encode rows.
 
         Parameters
         ----------
         X : pandas.DataFrame
             Canonical; columns in any order, others are ignored. Unseen categories and new gaps are allowed.
+        text : EncodedText, optional
+            What `encode_text` made of the same rows (its `others`).
 
         Returns
         -------
@@ -147,9 +167,18 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self, "source_columns_")
         frame = self._own_columns(X)
-        if not len(frame):  # text encoders refuse it
+        if not len(frame):  # encoders refuse it
             return np.empty((0, len(self.source_columns_)))
-        return self._assemble(frame, self._number_matrix(frame))
+        texts = self.text_.transform(frame) if text is None else text.others
+        return self._assemble(frame, np.hstack([*(block.transform(frame) for block in self.numbers_), texts]))
+
+    def encode_text(self, train: pd.DataFrame, others: pd.DataFrame) -> EncodedText:
+        """Encode the text of a fold: learned from `train`. It is the same for all encodings of the other columns."""
+        block = self._text_block()
+        return EncodedText(block, block.fit_transform(train), block.transform(others))
+
+    def _text_block(self) -> TextBlock:
+        return TextBlock([column for column, role in self.columns.items() if role == "text"], self.seed)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the output features, object [features]."""
@@ -168,32 +197,35 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
             )
         return X[list(self.columns)]
 
-    @staticmethod
-    def _kind(column: pd.Series, role: str) -> str:
+    def _kind(self, column: pd.Series, role: str, y: Any) -> _Kind:
         """How a column is encoded. Booleans written as words are categories of two levels."""
-        if role == "boolean" and column.dtype == object:
+        if role in ("datetime", "text"):
+            return cast(_Kind, role)
+        if role == "numeric" or (role == "boolean" and column.dtype != object):
+            return "number"
+        if self.encoding not in ("ordinal", "one_hot") or y is None or column.nunique() <= MAX_ONE_HOT:
             return "category"
-        return {"numeric": "number", "boolean": "number", "categorical": "category"}.get(role, role)
-
-    def _number_matrix(self, frame: pd.DataFrame) -> np.ndarray:
-        return np.hstack([block.transform(frame) for block in self.numbers_])
+        if can_tell(y):
+            return "told"
+        return "spelled" if self.encoding == "one_hot" else "category"
 
     def _name_outputs(self) -> None:
-        names = [name for block in self.numbers_ for name in block.names_]
-        sources = [source for block in self.numbers_ for source in block.sources_]
+        names = [name for block in (*self.numbers_, self.text_) for name in block.names_]
+        sources = [source for block in (*self.numbers_, self.text_) for source in block.sources_]
         if self.scaler_ is not None:
             gaps = self.scaler_.indicators_
             names, sources = (
                 names + [f"{names[at]}_missing" for at in gaps],
                 sources + [sources[at] for at in gaps],
             )
-        names, sources = names + list(self.categories_.names_), sources + list(self.categories_.sources_)
+        for block in (self.calendar_, self.categories_):
+            names, sources = names + list(block.names_), sources + list(block.sources_)
         self.source_columns_ = dict(zip(unique_names(names), sources, strict=True))
 
     def _assemble(self, frame: pd.DataFrame, numbers: np.ndarray) -> np.ndarray:
         if self.encoding == "one_hot":
             scaled = numbers if self.scaler_ is None else self.scaler_.transform(numbers)
-            return np.hstack([scaled, self.categories_.transform(frame)])
+            return np.hstack([scaled, self.calendar_.transform(frame), self.categories_.transform(frame)])
         everything = np.hstack([numbers, self.categories_.transform(frame)])
         return everything.astype(np.float32) if self.encoding == "ordinal" else everything
 

@@ -20,6 +20,7 @@ from mt_assets.trainer.data.table import Table
 from mt_assets.trainer.data.target import encode_target
 from mt_assets.trainer.errors import TrainingError
 from mt_assets.trainer.features.preprocessor import TablePreprocessor, rows_digest
+from mt_assets.trainer.features.text import EncodedText
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.search.candidate import Candidate, FoldCache, FoldResult, code_digest, content_key
 
@@ -162,6 +163,7 @@ class FoldFits:
         self._rows = np.unique(np.concatenate([np.r_[fold.train, fold.validation] for fold in self.folds]))
         self._frame: pd.DataFrame | None = None
         self._encoded: OrderedDict[tuple[int, Encoding], EncodedFold] = OrderedDict()
+        self._texts: dict[int, EncodedText] = {}
         self._fold_digests = [(rows_digest(fold.train), rows_digest(fold.validation)) for fold in self.folds]
         self._y_valid: dict[int, np.ndarray] = {}
         self._common = {
@@ -248,11 +250,13 @@ class FoldFits:
         train, validation = self._take(self.folds[fold].train), self._take(self.folds[fold].validation)
         preprocessor: TablePreprocessor = clone(self._preprocessor).set_params(encoding=encoding)
         y = self._targets(train)
-        X = preprocessor.fit_transform(train, y)
+        if fold not in self._texts:
+            self._texts[fold] = preprocessor.encode_text(train, validation)
+        X = preprocessor.fit_transform(train, y, self._texts[fold])
         data = EncodedFold(
             X=X,
             y=y,
-            X_valid=preprocessor.transform(validation),
+            X_valid=preprocessor.transform(validation, self._texts[fold]),
             y_valid=self.y_valid(fold),
             categories=preprocessor.n_categories_,
             encoded=rows_digest(preprocessor.rows_seen_),

@@ -129,6 +129,82 @@ def test_dates_and_text_become_numbers(encoding: Any) -> None:
     assert preprocessor.transform(canonical(later)).shape == (2, encoded.shape[1])
 
 
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_text_encoded_before_is_the_text_encoded_now(encoding: Any) -> None:
+    """What a fold's encodings share is what each would have made of the text alone."""
+    words = np.random.default_rng(0).choice(["red", "green", "late", "early", "box"], (80, 6))
+    frame = canonical(pd.DataFrame({"x": np.arange(80.0), "note": [" ".join(row) for row in words]}))
+    train, others = frame.iloc[:60], frame.iloc[60:]
+    preprocessor = TablePreprocessor({"x": "numeric", "note": "text"}, encoding, seed=1)
+    alone = preprocessor.fit_transform(train), preprocessor.transform(others)
+    text = clone(preprocessor).encode_text(train, others)
+    shared = clone(preprocessor)
+    np.testing.assert_array_equal(shared.fit_transform(train, text=text), alone[0])
+    np.testing.assert_array_equal(shared.transform(others, text), alone[1])
+    np.testing.assert_array_equal(shared.transform(others), alone[1])
+
+
+def test_few_words_are_told_by_their_letters() -> None:
+    names = [f"{first}{end} x{at}" for at, (first, end) in enumerate([("meier", "hof"), ("huber", "berg")] * 20)]
+    frame = canonical(pd.DataFrame({"name": names}))
+    preprocessor = TablePreprocessor({"name": "text"}, "native").fit(frame)
+    alike, unlike = preprocessor.transform(canonical(pd.DataFrame({"name": ["meierhofer", "huberbach"]})))
+    usual = preprocessor.transform(frame.iloc[:1])[0]
+    assert alike @ usual > unlike @ usual
+
+
+def many_levels(rows: int = 600) -> tuple[pd.DataFrame, np.ndarray]:
+    """A column of 100 levels by which the target goes, and one more."""
+    rng = np.random.default_rng(0)
+    level = rng.integers(0, 100, rows)
+    frame = canonical(pd.DataFrame({"shop": [f"s{at}" for at in level], "x": rng.normal(size=rows)}))
+    return frame, (level % 2 + (rng.random(rows) < 0.1)) % 2
+
+
+@pytest.mark.parametrize("encoding", ["ordinal", "one_hot"])
+def test_many_levels_are_told_by_the_target_of_other_rows(encoding: Any) -> None:
+    frame, y = many_levels()
+    roles = {"shop": "categorical", "x": "numeric"}
+    preprocessor = TablePreprocessor(roles, encoding, seed=3)
+    learned = preprocessor.fit_transform(frame, y)
+    at = list(preprocessor.source_columns_).index("shop_target")
+    assert abs(np.corrcoef(preprocessor.transform(frame)[:, at], y)[0, 1]) > 0.7
+    np.testing.assert_array_equal(clone(preprocessor).fit_transform(frame, y), learned)
+    # A row's own target leaves no mark on how it is encoded: noise learned so tells nothing of itself.
+    noise = np.random.default_rng(1).integers(0, 2, len(y))
+    own = clone(preprocessor).fit(frame, noise)
+    assert np.corrcoef(own.transform(frame)[:, at], noise)[0, 1] > 0.3
+    assert abs(np.corrcoef(clone(preprocessor).fit_transform(frame, noise)[:, at], noise)[0, 1]) < 0.15
+    unseen = preprocessor.transform(frame.iloc[:2].assign(shop=["never", np.nan]))
+    assert np.isfinite(unseen).all()
+
+
+def test_many_levels_with_classes_and_amounts() -> None:
+    frame, y = many_levels()
+    roles = {"shop": "categorical", "x": "numeric"}
+    amounts = TablePreprocessor(roles, "one_hot").fit(frame, y * 1000.0)
+    assert list(amounts.source_columns_.values()).count("shop") == 1
+    three = TablePreprocessor(roles, "one_hot").fit(frame, np.arange(len(y)) % 3)
+    assert list(three.source_columns_.values()).count("shop") == 3
+    many = np.arange(len(y)) % 20
+    assert len(TablePreprocessor(roles, "one_hot").fit(frame, many).source_columns_) > 20  # by their letters
+    assert TablePreprocessor(roles, "ordinal").fit(frame, many).n_categories_ == 1
+    assert TablePreprocessor(roles, "native").fit(frame, y).n_categories_ == 1
+
+
+def test_hours_and_weekdays_are_told_apart_for_linear_models() -> None:
+    when = pd.date_range("2024-01-01", periods=24 * 21, freq="h")
+    frame = canonical(pd.DataFrame({"when": when}))
+    preprocessor = TablePreprocessor({"when": "datetime"}, "one_hot")
+    encoded = preprocessor.fit_transform(frame)
+    names = list(preprocessor.source_columns_)
+    np.testing.assert_array_equal(encoded[:, names.index("when_hour_23")], when.hour == 23)
+    assert not any(name.startswith("when_month_") for name in names)  # it is January throughout
+    gone = preprocessor.transform(canonical(pd.DataFrame({"when": pd.Series([pd.NaT], dtype="datetime64[ns]")})))
+    assert np.isfinite(gone).all()
+    assert gone[0, names.index("when_hour_0")] == 0
+
+
 def test_it_learns_from_its_rows_alone(mixed: pd.DataFrame) -> None:
     frame = canonical(mixed)
     part = frame.iloc[20:90]
