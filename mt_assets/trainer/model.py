@@ -58,6 +58,7 @@ TRUSTED_TYPES: Final[tuple[str, ...]] = (
     "mt_assets.trainer.model.TabularModel",
     "numpy.dtype",
     "sklearn.calibration._CalibratedClassifier",
+    "sklearn.model_selection._split.KFold",
     "sklearn.calibration._SigmoidCalibration",
     "sklearn.calibration._TemperatureScaling",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
