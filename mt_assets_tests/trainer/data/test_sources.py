@@ -8,6 +8,7 @@ import json
 import lzma
 import socket
 import sqlite3
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -422,10 +423,18 @@ def test_no_message_holds_the_password(postgres: str) -> None:
     assert "geheim" not in "".join(traceback.format_exception(refused.value))
 
 
-def test_a_driver_that_is_not_installed_is_named_with_its_remedy() -> None:
+def test_an_address_without_driver_takes_the_one_that_comes_with_us(postgres: str) -> None:
+    for scheme in ("postgresql", "postgres"):
+        connection = postgres.replace("postgresql+psycopg2", scheme)
+        assert read_table(SqlSource(connection=connection, query="SELECT 1 AS one")).to_pydict() == {"one": [1]}
+
+
+def test_a_driver_that_is_not_installed_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg2", None)
     for connection, remedy in (
-        ("postgresql+psycopg://me:geheim@host/x", "pip install 'mt-assets[postgres]'"),
+        ("postgresql+psycopg://me:geheim@host/x", "pip install psycopg"),
         ("mysql+pymysql://me:geheim@host/x", "pip install pymysql"),
+        ("postgresql://me:geheim@host/x", "pip install 'mt-assets[postgres]'"),
     ):
         with pytest.raises(DataError, match="is not installed") as refused:
             read_table(SqlSource(connection=connection, query="SELECT 1"))

@@ -24,8 +24,12 @@ BATCH = 20_000
 """Rows that are fetched and turned into Arrow at once: large enough that the way there and back does not count, small
 enough that Python's own values of them (about 100 bytes each) stay within some tens of megabytes."""
 
-INSTALL = {"postgresql": "pip install 'mt-assets[postgres]'"}
-"""How to install the driver of a database; of others, their driver's own name."""
+PLAIN_POSTGRES = ("postgresql", "postgres")
+"""Addresses that name no driver: read with psycopg2, which `mt-assets[postgres]` installs. SQLAlchemy's own choice
+differs between its versions."""
+
+INSTALL = {"psycopg2": "pip install 'mt-assets[postgres]'"}
+"""How to install a driver; others go by their own name."""
 
 _QUERY = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/|\()*(select|with|values|table)\b", re.IGNORECASE | re.DOTALL)
 _READ_ONLY = {
@@ -92,6 +96,8 @@ def _engine(connection: str) -> "tuple[URL, Engine]":
             "The connection is no address of a database.",
             suggestions=("Write it as dialect://user:password@host:port/database, such as sqlite:////data/shop.db.",),
         ) from None
+    if url.drivername in PLAIN_POSTGRES:
+        url = url.set(drivername="postgresql+psycopg2")
     shown = _shown(url)
     on_disk = url.get_backend_name() == "sqlite" and url.database and not url.database.startswith((":memory:", "file:"))
     if on_disk and not Path(str(url.database)).is_file():  # SQLite would make an empty one
@@ -99,7 +105,7 @@ def _engine(connection: str) -> "tuple[URL, Engine]":
     try:
         return url, sqlalchemy.create_engine(url)
     except ModuleNotFoundError as error:
-        install = INSTALL.get(url.get_backend_name(), f"pip install {error.name}")
+        install = INSTALL.get(error.name or "", f"pip install {error.name}")
         raise DataError(
             f"{shown} cannot be read, because its driver {error.name} is not installed.",
             suggestions=(f"Run: {install}",),
