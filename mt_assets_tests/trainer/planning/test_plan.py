@@ -154,8 +154,7 @@ def test_only_a_sample_of_a_large_table_is_probed_and_the_seed_settles_which(fri
     assert first.rows == 5_600
 
 
-def test_a_column_without_any_value_does_not_stop_the_linearity_test(friedman):
-    emptied = friedman.drop(columns="kind").assign(x5=np.where(np.arange(len(friedman)) < 2, 1.5, np.nan))
-    assert gather_facts(*read(emptied, validationStrategy={"type": "kfold", "folds": 5})).tree_r2 > 0.5
-    emptied["x5"] = np.nan
-    assert gather_facts(*read(emptied, featureTypes={"x5": "numeric"})).tree_r2 > 0.5
+def test_a_column_without_any_number_does_not_stop_the_linearity_test(friedman):
+    days = pd.date_range("2024-01-01", periods=len(friedman)).strftime("%Y-%m-%d")
+    written = friedman.assign(day=days)
+    assert gather_facts(*read(written, featureTypes={"day": "datetime"})).tree_r2 > 0.5
