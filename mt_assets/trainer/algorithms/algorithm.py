@@ -44,7 +44,7 @@ class FitSetting:
 
 @dataclass(frozen=True)
 class FitReport:
-    """What a fit tells: the best boosting round (None where there are no rounds or nothing to stop on), and notes."""
+    """What a fit tells: the best boosting round or epoch (None without them, or without rows to stop on), and notes."""
 
     best_iteration: int | None = None
     notes: tuple[str, ...] = ()
@@ -103,7 +103,7 @@ class Algorithm(ABC):
         X_valid, y_valid : arrays [m, p], [m], optional
             Rows to stop early on; without them, or without patience, all rounds are fitted.
         patience : int, optional
-            Rounds without improvement after which boosting stops.
+            Rounds without improvement after which boosting stops; networks count epochs and cap them.
         class_weight : str, optional
             That of the setting, for estimators that take weights of rows in place of it.
         categories : int

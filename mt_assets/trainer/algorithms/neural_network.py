@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any, ClassVar, Final
 
@@ -13,16 +14,13 @@ from mt_assets.trainer.algorithms.algorithm import Algorithm, FitReport, FitSett
 from mt_assets.trainer.algorithms.neural_network_estimator import Backend, NetworkClassifier, NetworkRegressor
 
 MOST_EPOCHS, FEWEST_EPOCHS = 100, 3
+"""Of small and of huge tables; early stopping ends most fits between the 5th and the 60th."""
 
 MOST_VISITS: Final = 2_500_000
 """Rows times epochs of a fit: what keeps it bounded on large tables."""
 
 LEAST_PATIENCE: Final = 8
-
-NOTES: Final[dict[Backend, str]] = {
-    "torch": "neural_network was trained with PyTorch",
-    "sklearn": "neural_network was trained with scikit-learn; `pip install 'mt_assets[deep]'` brings a better one",
-}
+"""Epochs; the running average of weights, five epochs long, answers a change only after as many."""
 
 
 class NeuralNetwork(Algorithm):
@@ -34,12 +32,10 @@ class NeuralNetwork(Algorithm):
     encoding = "one_hot"
 
     def build(self, setting: FitSetting, params: Mapping[str, Any]) -> NetworkClassifier | NetworkRegressor:
-        schedule = epochs_for_rows(setting.rows)
         given = {
-            "epochs": schedule,
+            "epochs": epochs_for_rows(setting.rows),
             **params,
             "backend": backend(),
-            "schedule": schedule,
             "seed": setting.seed,
             "threads": setting.threads,
         }
@@ -77,14 +73,14 @@ class NeuralNetwork(Algorithm):
             stop = {
                 "X_valid": X_valid,
                 "y_valid": y_valid,
-                "patience": epochs_of_patience(patience, estimator.schedule),
+                "patience": epochs_of_patience(patience, estimator.epochs),
             }
         if isinstance(estimator, NetworkClassifier):
             estimator.fit(X, y, class_weight=class_weight, **stop)
         else:
             estimator.fit(X, y, **stop)
         best = estimator.best_epoch_ if stop else None
-        return FitReport(best_iteration=best, notes=(NOTES[estimator.backend],))
+        return FitReport(best_iteration=best, notes=(_made_with(estimator.backend),))
 
     def starts(self, setting: FitSetting) -> tuple[Params, ...]:
         """A wide shallow network first; then a smaller one held back harder, and a deeper one that learns slowly."""
@@ -114,10 +110,16 @@ def epochs_for_rows(rows: int) -> int:
     return int(max(FEWEST_EPOCHS, min(MOST_EPOCHS * (500 / max(rows, 500)) ** 0.25, MOST_VISITS / max(rows, 1))))
 
 
-def epochs_of_patience(patience: int, schedule: int) -> int:
+def epochs_of_patience(patience: int, epochs: int) -> int:
     """Epochs without improvement after which training stops.
 
     The plan counts in boosting rounds, of which there are thousands, so that its own choice would never stop a network:
     a quarter of the epochs is the most. A smaller number that somebody asked for counts epochs as it stands.
     """
-    return min(patience, max(LEAST_PATIENCE, schedule // 4))
+    return min(patience, max(LEAST_PATIENCE, epochs // 4))
+
+
+def _made_with(name: Backend) -> str:
+    if name == "torch":
+        return f"neural_network was trained with PyTorch {version('torch')}"
+    return "neural_network was trained with scikit-learn; `pip install 'mt_assets[deep]'` brings a better one"

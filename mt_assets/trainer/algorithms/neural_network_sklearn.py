@@ -1,10 +1,10 @@
-"""Training networks with scikit-learn alone: independent members, one epoch at a time, with averaged weights."""
+"""Training networks with scikit-learn alone: independent members, one epoch at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -15,18 +15,13 @@ from mt_assets.trainer.algorithms.neural_network_forward import Data, Weights
 if TYPE_CHECKING:
     from mt_assets.trainer.algorithms.neural_network_estimator import Network
 
-MEMORY: Final = 0.8
-"""Of the running average of weights over epochs. scikit-learn's Adam cannot lower its learning rate; the average
-settles instead."""
-
 
 class SklearnTraining:
     """Members in training; see `Training`."""
 
     def __init__(self, network: Network, data: Data) -> None:
-        self._data, self._epochs = data, 0
+        self._data = data
         self._members = [self._member(network, data, network.seed + at) for at in range(network.members)]
-        self._mean: list[np.ndarray] = []
 
     @staticmethod
     def _member(network: Network, data: Data, seed: int) -> Any:
@@ -44,24 +39,17 @@ class SklearnTraining:
         options: dict[str, Any] = {"classes": np.arange(self._data.outputs)} if self._data.outputs > 1 else {}
         for member in self._members:
             member.partial_fit(self._data.X, self._data.y, sample_weight=self._data.row_weights, **options)
-        self._epochs += 1
-        now = [each for member in self._members for each in (*member.coefs_, *member.intercepts_)]
-        # A plain mean at first, so that the random start is soon forgotten.
-        memory = min(MEMORY, 1 - 1 / self._epochs)
-        before = self._mean or now
-        self._mean = [memory * old + (1 - memory) * new for old, new in zip(before, now, strict=True)]
 
     def weights(self) -> Weights:
-        layers = len(self._members[0].coefs_)
-        per_member = [self._mean[at : at + 2 * layers] for at in range(0, len(self._mean), 2 * layers)]
         weights: Weights = {}
-        for layer in range(layers):
-            weights[f"{layer}.weight"] = np.stack([each[layer] for each in per_member])
-            weights[f"{layer}.bias"] = np.stack([each[layers + layer][None] for each in per_member])
+        last = len(self._members[0].coefs_) - 1
+        for layer in range(last + 1):
+            weights[f"{layer}.weight"] = np.stack([member.coefs_[layer] for member in self._members])
+            weights[f"{layer}.bias"] = np.stack([member.intercepts_[layer][None] for member in self._members])
         if self._data.outputs == 2:  # one log-odds becomes two outputs, the first of them zero
             for part in ("weight", "bias"):
-                log_odds = weights[f"{layers - 1}.{part}"]
-                weights[f"{layers - 1}.{part}"] = np.concatenate([np.zeros_like(log_odds), log_odds], axis=2)
+                log_odds = weights[f"{last}.{part}"]
+                weights[f"{last}.{part}"] = np.concatenate([np.zeros_like(log_odds), log_odds], axis=2)
         return weights
 
 

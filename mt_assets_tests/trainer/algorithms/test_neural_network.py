@@ -202,6 +202,6 @@ def test_epochs_are_bounded_by_rows() -> None:
 
 
 def test_patience_counts_epochs_up_to_a_quarter_of_them() -> None:
-    assert epochs_of_patience(10, schedule=100) == 10
-    assert epochs_of_patience(300, schedule=100) == 25
-    assert epochs_of_patience(300, schedule=20) == 8
+    assert epochs_of_patience(10, epochs=100) == 10
+    assert epochs_of_patience(300, epochs=100) == 25
+    assert epochs_of_patience(300, epochs=20) == 8
