@@ -76,10 +76,10 @@ def _predictions(model: TabularModel, table: Table) -> dict[str, pa.ChunkedArray
     columns: dict[str, list[pa.Array]] = {}
     for start in range(0, len(table), BATCH_ROWS):
         frame = table.take(table.positions[start : start + BATCH_ROWS]).frame()
-        added = {f"predicted_{model.target}": model.predict(frame)}
+        scores = model.scores(frame)
+        added = {f"predicted_{model.target}": model.labels(scores)}
         if model.classes is not None:
-            shares = model.predict_proba(frame)
-            added |= {f"probability_{label}": shares[:, code] for code, label in enumerate(model.classes)}
+            added |= {f"probability_{label}": scores[:, code] for code, label in enumerate(model.classes)}
         for column, values in added.items():
             columns.setdefault(column, []).append(pa.array(values))
     return {column: pa.chunked_array(parts) for column, parts in columns.items()}

@@ -190,5 +190,10 @@ def test_the_store_follows_a_person_who_moves_the_alias_in_the_registry(
 ) -> None:
     model.registry().set_registered_model_alias("churn", "champion", "1")
     change(model.spec, options={"seed": 3})
-    assert train(load_spec(model.spec)).exit_code == 3
+    change(model.spec, qualityGates={})
+    outcome = train(load_spec(model.spec))
+    assert outcome.exit_code == 0
+    assert outcome.result.promotion is not None
+    assert outcome.result.promotion["verdict"] == "promoted"  # over the version that the store still had as champion
+    assert "A person put the alias `champion` on version 1, where it stays." in outcome.result.warnings
     assert (model.champion(), model.aliases()["champion"]) == (1, "1")

@@ -26,6 +26,9 @@ from mt_assets.trainer.store.record import Storable
 
 OWNERS = ["team:ml"]
 
+OBSERVED = "source_data"
+"""The one asset that has no value in the store."""
+
 
 @dataclass(frozen=True)
 class Made:
@@ -77,7 +80,8 @@ def phase(
     """Turn a function into the assets of one phase.
 
     The function's parameters name the assets that it reads. The store gives them in the versions that the run has
-    pinned, so the graph draws only the edges that no other edge implies, and stays readable.
+    pinned, so the graph draws only the edges that no other edge implies, and stays readable. What was read, and what
+    comes directly before, is written down as what the outputs were made from.
 
     Parameters
     ----------
@@ -98,6 +102,8 @@ def phase(
 
     def decorate(function: Callable[..., Made | Mapping[str, Made]]) -> dg.AssetsDefinition:
         inputs = [name for name in inspect.signature(function).parameters if name != "run"]
+        before = [name for name in after if isinstance(name, str) and name != OBSERVED]
+        made_from = list(dict.fromkeys([*inputs, *before]))
         code = code_version(function.__module__)
 
         @dg.multi_asset(
@@ -135,7 +141,9 @@ def phase(
                     stop_if_blocked(spec, verdicts, blocking)
                 seconds = time.monotonic() - started
                 for name, part in parts.items():
-                    version = run.store.stage(name, part.value, phase=function.__name__, inputs=inputs, seconds=seconds)
+                    version = run.store.stage(
+                        name, part.value, phase=function.__name__, inputs=made_from, seconds=seconds
+                    )
                     yield _materialized(dg.AssetKey([spec.name, name]), version, part)
             if speaks_last:
                 yield from check_results(spec, last, verdicts, blocking)

@@ -66,6 +66,7 @@ def build_result_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
             importance=feature_importance,
             promotion=promotion_decision,
             recorded=experiment_run,
+            registered=registered_model,
         )
         return Made(
             result,

@@ -13,16 +13,8 @@ from mt_assets.spec import TrainingSpec
 from mt_assets.trainer.checks import Check
 
 if TYPE_CHECKING:
-    from mt_assets.trainer.data.profile import DataProfile
-    from mt_assets.trainer.data.splits import Splits
-    from mt_assets.trainer.data.table import Table
-    from mt_assets.trainer.evaluation.evaluate import Evaluation
-    from mt_assets.trainer.evaluation.importance import FeatureImportance
-    from mt_assets.trainer.model import TrainedModel
-    from mt_assets.trainer.planning.plan import TrainingPlan
     from mt_assets.trainer.promotion import PromotionDecision
     from mt_assets.trainer.reporting.tracked import ExperimentRun, RegisteredVersion
-    from mt_assets.trainer.search.result import BestParams, StudyResult
 
 
 def tracked(answer: ExperimentRun | RegisteredVersion) -> dict[str, Any]:
@@ -54,19 +46,7 @@ def build_tracking_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
         checks={"tracked": False},
         after=("promotion_decision",),
     )
-    def experiment_run(
-        run: PhaseRun,
-        raw_data: Table,
-        data_profile: DataProfile,
-        folds: Splits,
-        training_plan: TrainingPlan,
-        optuna_study: StudyResult,
-        best_params: BestParams,
-        trained_model: TrainedModel,
-        test_metrics: Evaluation,
-        feature_importance: FeatureImportance,
-        promotion_decision: PromotionDecision,
-    ) -> Made:
+    def experiment_run(run: PhaseRun, promotion_decision: PromotionDecision) -> Made:
         store = run.store.store
         record_pending(spec, store, run.tracking)
         recorded = record_training(spec, store, run.tracking, run.store.training(promotion_decision.challenger_version))
@@ -78,20 +58,7 @@ def build_tracking_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
         checks={"tracked": False},
         after=("experiment_run",),
     )
-    def registered_model(
-        run: PhaseRun,
-        raw_data: Table,
-        data_profile: DataProfile,
-        folds: Splits,
-        training_plan: TrainingPlan,
-        optuna_study: StudyResult,
-        best_params: BestParams,
-        trained_model: TrainedModel,
-        test_metrics: Evaluation,
-        feature_importance: FeatureImportance,
-        promotion_decision: PromotionDecision,
-        experiment_run: ExperimentRun,
-    ) -> Made:
+    def registered_model(run: PhaseRun, promotion_decision: PromotionDecision, experiment_run: ExperimentRun) -> Made:
         training = run.store.training(promotion_decision.challenger_version)
         registered = register_training(spec, run.store.store, run.tracking, training, experiment_run)
         return Made(registered, metadata=tracked(registered), checks=[check_tracked(registered)])

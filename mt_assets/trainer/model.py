@@ -140,7 +140,10 @@ class TabularModel(BaseEstimator):
         DataError
             When a feature column is missing.
         """
-        scores = self.scores(frame)
+        return self.labels(self.scores(frame))
+
+    def labels(self, scores: np.ndarray) -> np.ndarray:
+        """What is predicted where these are the `scores`: original labels or values, [n]."""
         if self.classes is None:
             return scores
         labels: np.ndarray = self.classes_[predicted_codes(scores, self.positive, self.threshold)]

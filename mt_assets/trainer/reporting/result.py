@@ -16,7 +16,7 @@ from mt_assets.trainer.model import MODEL_FILE, TrainedModel
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.promotion import PromotionDecision
 from mt_assets.trainer.recovery.failures import UNEXPLAINED
-from mt_assets.trainer.reporting.tracked import ExperimentRun
+from mt_assets.trainer.reporting.tracked import ExperimentRun, RegisteredVersion
 from mt_assets.trainer.search.result import BestParams, StudyResult
 from mt_assets.trainer.store.model_store import ModelStore, Training
 from mt_assets.trainer.store.record import Record
@@ -40,6 +40,7 @@ def successful_result(
     importance: FeatureImportance,
     promotion: PromotionDecision,
     recorded: ExperimentRun,
+    registered: RegisteredVersion,
 ) -> TrainingResult:
     """Put together the result of a training that went through."""
     stored = {
@@ -54,6 +55,7 @@ def successful_result(
         "feature_importance": importance,
         "promotion_decision": promotion,
         "experiment_run": recorded,
+        "registered_model": registered,
     }
     return TrainingResult(success=True, **_parts(spec, stored, training.seconds))
 
@@ -129,6 +131,9 @@ def _parts(spec: TrainingSpec, stored: Mapping[str, Any], seconds: Mapping[str, 
         )
         if recorded.status == "pending":
             parts["warnings"] = (*parts.get("warnings", ()), recorded.reason)
+    registered = stored.get("registered_model")
+    if registered and registered.status == "registered" and registered.reason:
+        parts["warnings"] = (*parts.get("warnings", ()), registered.reason)
     return parts | {"metadata": Metadata(**metadata)}
 
 

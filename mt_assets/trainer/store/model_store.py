@@ -284,6 +284,10 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+VERDICT = "promotion_decision"
+"""The asset that ends a training; what comes after it only tells of it."""
+
+
 class RunStore:
     """What one run sees of a model's state: it reads each asset in one version and keeps to it.
 
@@ -376,13 +380,15 @@ class RunStore:
         return dict(self._pins)
 
     def training(self, number: int) -> Training:
-        """Return the training that a model version came of, with everything that this run has made or read of it.
+        """Return the training that a model version came of, with everything that its verdict was made from.
 
         Raises
         ------
         StoreError
-            If there is no such version.
+            If there is no such version, or something that its verdict was made from is not current any more.
         """
+        for asset in self.pin(VERDICT).made_from:
+            self.pin(asset)
         version = self.store.version(number)
         if version is None:
             raise StoreError(f"{self.store.name} has no version {number}.")
