@@ -287,7 +287,8 @@ def test_the_result_has_the_keys_of_the_contract(trained: Trained) -> None:
     assert "error" not in result
     assert set(result) == {
         *("success", "modelPath", "metrics", "bestParams", "featureImportance", "experiment", "metadata", "artifacts"),
-        *("algorithm", "metric", "leaderboard", "decisions", "gates", "promotion", "budget", "warnings", "data"),
+        *("algorithm", "metric", "threshold", "leaderboard", "decisions", "gates", "promotion", "budget", "data"),
+        *("warnings", "suggestions"),
     }
     assert set(result["metrics"]) == {"test", "crossValidation", "baseline", "validation"}
     assert set(result["experiment"]) == {"runId", "experimentId", "trackingUri"}
