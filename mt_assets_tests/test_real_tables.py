@@ -46,8 +46,8 @@ KINDS = {
         ("modeldata", "tate_text"),
         "year",
         600,
-        {"algorithm": ["ridge", "catboost"], "features": ["artist", "title", "medium"]},
-        {"task": "regression", "algorithms": ["ridge", "catboost"]},
+        {"modelType": "regression", "algorithm": ["ridge", "xgboost"], "features": ["artist", "title", "medium"]},
+        {"task": "regression", "algorithms": ["ridge", "xgboost"]},
     ),
     "groups": Kind(
         ("lme4", "sleepstudy"),
@@ -95,7 +95,7 @@ KINDS = {
     "many labels": Kind(
         ("modeldata", "hotel_rates"),
         "avg_price_per_room",
-        700,
+        400,
         {"algorithm": "neural_network", "objective": {"metric": "mae"}},
         {"metric": "mae", "validation": "kfold"},
     ),
