@@ -25,6 +25,17 @@ MAX_ROUNDS: Final = 1_000
 that early stopping should end most fits: rates below 0.02 are not searched."""
 
 
+MANY_NUMBERS, FEW_BORDERS = 100, 64
+"""With more numbers than that (text becomes 100 each), each is cut at so few places in place of the library's 254.
+Measured on 570 rows of 205 numbers (`titanic` with its text, one thread): 200 rounds take 2.6 s in place of 7.3 s at an
+AUC of .906 against .892; on tables of 10 to 40 numbers it saves a tenth and loses .002 of AUC or 3 % of RMSE."""
+
+MANY_CATEGORIES = 15
+"""With more categories than that, combinations of them are not built to start with: on `ames` (40 categories) 250
+rounds take 2.3 s without, 6.4 s with pairs and more than 30 s with the library's default of four, at no better RMSE;
+on `telco_churn` (10 categories) combinations cost 1.5 s and gain .003 of AUC."""
+
+
 class CatBoostEstimator(BaseEstimator):
     """CatBoost for matrices of float64 whose last columns may be level numbers.
 
@@ -64,7 +75,8 @@ class CatBoostEstimator(BaseEstimator):
         if self.classification:
             self.classes_ = np.unique(y)
         kind = catboost.CatBoostClassifier if self.classification else catboost.CatBoostRegressor
-        self.model_ = kind(**self.params)
+        wide = X.shape[1] - self.categories > MANY_NUMBERS
+        self.model_ = kind(**self.params, **({"border_count": FEW_BORDERS} if wide else {}))
         stopping = {}
         if stop_on is not None:
             stopping = {"eval_set": self._pool(*stop_on), "early_stopping_rounds": patience, "use_best_model": True}
@@ -135,7 +147,7 @@ class CatBoost(Algorithm):
         if setting.categorical:
             space |= {
                 "one_hot_max_size": IntDistribution(2, 100, log=True),
-                "max_ctr_complexity": IntDistribution(1, 5),
+                "max_ctr_complexity": IntDistribution(1, 2 if setting.categorical > MANY_CATEGORIES else 5),
             }
         return space
 
@@ -208,5 +220,6 @@ def _point(
         "grow_policy": "SymmetricTree",
     }
     if setting.categorical:
-        point |= {"one_hot_max_size": one_hot, "max_ctr_complexity": 4}
+        combined = 1 if setting.categorical > MANY_CATEGORIES else 4
+        point |= {"one_hot_max_size": one_hot, "max_ctr_complexity": combined}
     return point
