@@ -95,7 +95,7 @@ KINDS = {
     "many labels": Kind(
         ("modeldata", "hotel_rates"),
         "avg_price_per_room",
-        400,
+        650,
         {"algorithm": "neural_network", "objective": {"metric": "mae"}},
         {"metric": "mae", "validation": "kfold"},
     ),

@@ -4,6 +4,8 @@ The one place that turns frames into the few kinds of column that models see. Tr
 saved model is later asked about both go through it, so that a column means the same on both days.
 """
 
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,18 @@ _TIME_KINDS = {"datetime", "datetime64", "date"}
 
 _FIRST_US, _LAST_US = -(2**63 // 1000) + 1, 2**63 // 1000 - 1
 """Microseconds since 1970 that nanoseconds can still count."""
+
+
+def in_utc(values: Iterable[Any]) -> list[Any]:
+    """The same values with times of any zone brought to UTC, before Arrow takes them.
+
+    Arrow would ignore their zones in a process where pandera has been imported, which sets `PYARROW_IGNORE_TIMEZONE`
+    for the sake of Spark.
+    """
+    return [
+        value.astimezone(UTC) if isinstance(value, datetime) and not pd.isna(value) and value.tzinfo else value
+        for value in values
+    ]
 
 
 def canonical(frame: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mt_assets.trainer.data.frames import canonical
+from mt_assets.trainer.data.frames import canonical, in_utc
 from mt_assets.trainer.errors import DataError, StoreError
 
 _FILE = "table.arrow"
@@ -267,7 +267,7 @@ def _open(path: Path) -> pa.Table:
 
 def _arrow_column(column: pd.Series) -> pa.Array | pa.ChunkedArray:
     try:
-        return pa.Array.from_pandas(column)
+        return pa.Array.from_pandas(in_utc(column) if column.dtype == object else column)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
         values = column.astype(object)
         return pa.array([None if gone else str(value) for value, gone in zip(values, values.isna(), strict=True)])

@@ -1,5 +1,6 @@
 """A table is a handle: rows by position, content by digest, a part without a copy."""
 
+import datetime
 import os
 import subprocess
 import sys
@@ -164,3 +165,11 @@ def test_what_is_no_plain_table_is_refused(arrow: pa.Table, message: str) -> Non
 
 def test_mixed_objects_become_text() -> None:
     assert Table.of(pd.DataFrame({"m": [1, "a", None]})).frame()["m"].tolist()[:2] == ["1", "a"]
+
+
+def test_times_of_any_zone_keep_their_instant_where_pandera_has_been_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYARROW_IGNORE_TIMEZONE", "1")  # what pandera sets, for Spark
+    berlin = datetime.timezone(datetime.timedelta(hours=1))
+    paid = pd.Series([datetime.datetime(2024, 1, 1, 11, tzinfo=berlin), None], dtype=object)
+    read = Table.of(pd.DataFrame({"paid": paid})).frame()["paid"]
+    assert list(read) == [pd.Timestamp("2024-01-01 10:00"), pd.NaT]

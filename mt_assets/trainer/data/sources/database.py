@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mt_assets.spec_values import masked_uri
+from mt_assets.trainer.data.frames import in_utc
 from mt_assets.trainer.errors import DataError
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def _array(values: list[Any]) -> pa.Array:
     if any(isinstance(value, memoryview) for value in values):
         return pa.array([bytes(value) if value is not None else None for value in values], pa.binary())
     try:
-        array = pa.array(values)
+        array = pa.array(in_utc(values))
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
         if all(value is None or isinstance(value, int | float | Decimal) for value in values):
             return pa.array([None if value is None else float(value) for value in values])  # NaN, or beyond all types
