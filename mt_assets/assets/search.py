@@ -64,7 +64,7 @@ def build_search_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
                 "further_rounds": rounds,
                 "resumed_trials": study.resumed_trials,
                 "best_of_each_algorithm": show.table(trainer.leaderboard(study)),
-                **({"pareto_front": show.table(trainer.front_table(study))} if study.front else {}),
+                **({"trials_on_the_front": show.table(trainer.front_table(study))} if study.front else {}),
                 **show.plots(trainer.study_plots(study)),
             },
             checks=[trainer.check_fit_rows(folds, study=study)],

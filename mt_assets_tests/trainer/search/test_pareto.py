@@ -50,8 +50,13 @@ def test_the_choice_is_the_nearest_to_the_ideal_whatever_the_units() -> None:
     assert pareto_front(trials, ("maximize", "minimize")) == (0, 1, 2)
     assert ranked(trials, ("maximize", "minimize"))[0].number == 1
     # By hand: ranges over the front are 0.8 and 800, trial 1 is 0.1 and 100 from the ideal (1.0, 100).
-    expected = [1.0, np.hypot(0.125, 0.125), 1.0]
+    expected = [1.001, 0.125 + 0.001 * 0.25, 1.001]
     np.testing.assert_allclose(distances(trials, ("maximize", "minimize"))[:3], expected)
+
+
+def test_an_end_of_a_front_that_is_bent_inwards_is_not_chosen() -> None:
+    trials = trials_of([(0.70, 0.82), (0.71, 0.80), (0.74, 0.79)])
+    assert ranked(trials, ("maximize", "maximize"))[0].number == 1
 
 
 @pytest.fixture(scope="module")
