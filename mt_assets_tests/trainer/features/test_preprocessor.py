@@ -93,8 +93,8 @@ def test_numbers_as_categories_are_the_same_with_and_without_gaps() -> None:
 
 
 def test_booleans_written_as_words_are_categories() -> None:
-    frame = pd.DataFrame({"ok": ["yes", "no", "yes"]}, dtype=object)
-    assert TablePreprocessor({"ok": "boolean"}, "native").fit_transform(frame)[:, 0].tolist() == [1, 0, 1]
+    frame = pd.DataFrame({"ok": ["yes", "no", "yes", "no"]}, dtype=object)
+    assert TablePreprocessor({"ok": "boolean"}, "native").fit_transform(frame)[:, 0].tolist() == [1, 0, 1, 0]
 
 
 @pytest.mark.parametrize(("encoding", "most"), [("native", MAX_LEVELS), ("one_hot", MAX_ONE_HOT)])
@@ -253,3 +253,20 @@ def test_check_fit_rows_finds_a_preprocessor_that_saw_too_much(make_work: Any, m
     assert not verdict.passed
     assert verdict.blocking
     assert verdict.evidence["wrong"][0]["test_rows"] == len(work.splits.test)
+
+
+@pytest.mark.parametrize("encoding", ["native", "ordinal"])
+def test_an_unseen_label_is_encoded_like_one_that_was_seen_once(encoding: Encoding) -> None:
+    frame = pd.DataFrame({"city": ["Wien"] * 5 + ["Graz"] * 4 + ["Linz", "Wels", None]}, dtype=object)
+    preprocessor = TablePreprocessor({"city": "categorical"}, encoding).fit(frame)
+    asked = pd.DataFrame({"city": ["Linz", "Wels", "Steyr", "Wien", None]}, dtype=object)
+    codes = preprocessor.transform(asked)[:, 0]
+    assert codes[0] == codes[1] == codes[2]
+    assert codes[3] not in codes[:3]
+    assert np.isnan(codes[4])
+
+
+def test_an_unseen_label_is_missing_where_no_label_is_rare() -> None:
+    frame = pd.DataFrame({"city": ["Wien"] * 5 + ["Graz"] * 4}, dtype=object)
+    preprocessor = TablePreprocessor({"city": "categorical"}, "native").fit(frame)
+    assert np.isnan(preprocessor.transform(pd.DataFrame({"city": ["Steyr"]}, dtype=object))[0, 0])
