@@ -13,7 +13,7 @@ from mt_assets.trainer.errors import TrainingError
 from mt_assets.trainer.evaluation.predictions import FoldPrediction
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.search.candidate import FoldCache
-from mt_assets.trainer.search.pareto import Directions, distances
+from mt_assets.trainer.search.pareto import Directions, distances, pareto_front
 from mt_assets.trainer.search.result import BestParams, StudyResult, TrialRecord
 
 FOLDS_FOLDER: Final = "folds"
@@ -160,12 +160,14 @@ def ranked(trials: list[TrialRecord], directions: Directions) -> list[TrialRecor
     """Complete trials, the best first.
 
     The one that misses the constraints by the least, of those the one with the best score, then the earliest. Of
-    several objectives the one nearest to the ideal point, then the earliest.
+    several objectives the one nearest to the ideal point; of equally near ones those on the front (a lead that is lost
+    in rounding still dominates), then the earliest.
     """
     if len(directions) == 1:
         return sorted(trials, key=lambda trial: _rank(trial, directions[0]))
-    far = distances(trials, directions)
-    return [trials[at] for at in np.argsort(far, kind="stable")]
+    front = set(pareto_front(trials, directions))
+    far = zip(distances(trials, directions), trials, strict=True)
+    return [trial for _, trial in sorted(far, key=lambda pair: (pair[0], pair[1].number not in front))]
 
 
 def _board_row(trial: TrialRecord, study: StudyResult) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mt_assets.trainer.search.pareto import distances, pareto_front
@@ -29,6 +29,7 @@ figures = st.one_of(st.integers(-3, 3).map(float), st.floats(-1e6, 1e6))
     st.lists(st.tuples(*[figures] * n), min_size=1, max_size=12),
     st.tuples(*[st.sampled_from(["maximize", "minimize"])] * n),
 )))  # fmt: skip
+@example(([(0.0, 1.0), (1.0, 0.0), (2e-39, 1.0)], ("maximize", "maximize")))  # a lead that is lost in rounding
 def test_the_chosen_trial_is_beaten_by_none_in_every_objective(drawn: Any) -> None:
     values, directions = drawn
     trials = trials_of(values)
