@@ -94,7 +94,7 @@ def folds_of(case: Case, folder: Path) -> FoldFits:
     profile = profile_data(table, spec)
     splits = split_data(table, profile, spec, None)
     plan = make_plan(spec, table, profile, splits).model_copy(update={"class_weight": None})
-    return FoldFits(plan, table, profile, splits, TablePreprocessor(dict(profile.features)), FoldCache(folder))
+    return FoldFits(plan, table, profile, splits, TablePreprocessor(dict(profile.features)), FoldCache(folder), folder)
 
 
 def default_lightgbm(fits: FoldFits, fold: int) -> np.ndarray:

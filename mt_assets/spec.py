@@ -184,7 +184,7 @@ class HyperparameterSearch(Section):
     """Ranges of hyperparameters in place of the built-in ones: {algorithm: {parameter: range}}, or {parameter: range}
     where `algorithm` names one. A range is [low, high], {"low", "high", "log" or "step"}, {"choices": [...]}, or a
     single value."""
-    workers: Count = 1
+    workers: Count | None = None
     """Processes that run trials side by side."""
 
 

@@ -25,7 +25,6 @@ LIMITS: dict[str, tuple[Callable[[Any], bool] | tuple[Any, ...], str]] = {
     "frequency": ((None,), LEAVE_OUT),
     "seasonality": ((None,), LEAVE_OUT),
     "knownAhead": (((),), LEAVE_OUT),
-    "hyperparameterSearch.workers": ((1,), "1"),
     "promotion.approval": (("auto",), "`auto`"),
     "inputs.evaluationFeedback": ((None,), LEAVE_OUT),
     "retraining.onNewData": ((True,), "true"),

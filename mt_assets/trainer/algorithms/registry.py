@@ -6,6 +6,7 @@ A new algorithm is one new module beside this one and one line in `AVAILABLE`.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -99,6 +100,12 @@ def absence(name: str) -> str | None:
     if package and find_spec(package) is None:
         return f"needs the package {package}, which is not installed here (`{line}`)"
     return None
+
+
+def modules_of(names: Iterable[str]) -> tuple[str, ...]:
+    """What has to be imported to fit these algorithms."""
+    own = [AVAILABLE[name].partition(":")[0] for name in names]
+    return (*own, *(PACKAGES[name][0] for name in names if name in PACKAGES))
 
 
 def algorithm(name: str) -> Algorithm:

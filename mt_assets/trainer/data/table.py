@@ -48,6 +48,13 @@ class Table:
     def __len__(self) -> int:
         return self._source.num_rows if self._rows is None else len(self._rows)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A stored table goes to other processes as the place where it lies, and is mapped there as well."""
+        digest = self.__dict__.get("digest")
+        if self._folder is None:
+            return _received, (self._source, self._rows, None, digest)
+        return _received, (None, self._rows, self._folder, digest)
+
     def __repr__(self) -> str:
         return f"Table({len(self)} of {self._source.num_rows} rows, {len(self.columns)} columns)"
 
@@ -178,6 +185,16 @@ class Table:
         part = cls(_open(full / _FILE), rows, full)
         part.__dict__["digest"] = source["digest"]
         return part
+
+
+def _received(source: pa.Table | None, rows: np.ndarray | None, folder: Path | None, digest: str | None) -> Table:
+    if source is None:
+        assert folder is not None
+        source = _open(folder / _FILE)
+    table = Table(source, rows, folder)
+    if digest is not None:
+        table.__dict__["digest"] = digest
+    return table
 
 
 def arrow_of(frame: pd.DataFrame) -> pa.Table:

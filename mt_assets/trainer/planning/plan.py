@@ -56,6 +56,8 @@ class TrainingPlan(Record):
         Fits of one unpruned trial.
     threads : int
         Threads of each fit.
+    workers : int
+        Processes that fit at the same time.
     seed : int
     constraints : dict
         Metric to the bound that it has to keep, such as `precision` to `>=0.5`.
@@ -89,6 +91,7 @@ class TrainingPlan(Record):
     early_stopping_rounds: int
     folds_per_trial: int
     threads: int
+    workers: int = 1
     seed: int
     constraints: dict[str, str] = {}
     threshold: float | Literal["tuned"] | None = 0.5
@@ -191,6 +194,7 @@ def decide(facts: Facts, earlier: tuple[Decision, ...] = ()) -> TrainingPlan:
         early_stopping_rounds=value["early_stopping_rounds"],
         folds_per_trial=facts.folds,
         threads=value["threads"],
+        workers=value["workers"],
         seed=value["seed"],
         constraints=facts.constraints,
         threshold=value["threshold"],

@@ -302,11 +302,13 @@ THREADS = RuleTable(
 WORKERS = RuleTable(
     "workers",
     (
+        asked("workers.asked", "hyperparameter_search.workers", "hyperparameterSearch.workers"),
         Rule(
-            "workers.single",
+            "workers.cores",
             always,
-            1,
-            "This version runs one trial after the other.",
+            lambda f: max(1, f.cores // (f.spec.options.threads or 1)),
+            "One process for each core that may be used here ({facts.cores}), divided by the threads of a fit. The"
+            " trials are the same with any number.",
             "hyperparameterSearch.workers",
             ("cores",),
         ),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import time
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, Self
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock
 from sklearn.base import clone
 
 from mt_assets.trainer.algorithms.algorithm import Algorithm, Encoding, FitReport, FitSetting
@@ -24,8 +27,8 @@ from mt_assets.trainer.features.text import EncodedText
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.search.candidate import Candidate, FoldCache, FoldResult, code_digest, content_key
 
-ENCODED_BYTES: Final = 2 * 1024**3
-"""Encoded folds that are kept in memory, so that each is made once; beyond it the longest unused is made again."""
+_MATRICES: Final = ("X", "y", "X_valid", "y_valid")
+_TOLD: Final = "told.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +55,25 @@ class EncodedFold:
     fitted: str
     stopped: str
 
-    @property
-    def nbytes(self) -> int:
-        return self.X.nbytes + self.X_valid.nbytes
+    def save(self, folder: Path) -> None:
+        """Write it so that others see all of it or nothing."""
+        unfinished = folder.with_name(f"{folder.name}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        for name in _MATRICES:
+            np.save(unfinished / f"{name}.npy", getattr(self, name))
+        told = {name: getattr(self, name) for name in ("categories", "encoded", "fitted", "stopped")}
+        (unfinished / _TOLD).write_text(json.dumps(told))
+        unfinished.rename(folder)
+
+    @classmethod
+    def map(cls, folder: Path) -> Self:
+        """Map a saved one into memory, which all processes share; who writes to it (no one, but some estimators refuse
+        what they cannot write to) writes to pages of its own."""
+        matrices: dict[str, Any] = {
+            name: np.asarray(np.load(folder / f"{name}.npy", mmap_mode="c")) for name in _MATRICES
+        }
+        return cls(**matrices, **json.loads((folder / _TOLD).read_text()))
 
 
 def fit_setting(plan: TrainingPlan, profile: DataProfile, splits: Splits) -> FitSetting:
@@ -142,6 +161,17 @@ class FoldFits:
     """Everything needed to fit candidates on the folds of a run, each fold encoded once for each encoding.
 
     Only learning rows are read from the table; test rows never enter.
+
+    Parameters
+    ----------
+    plan, table, profile, splits
+        Of the same run.
+    preprocessor : TablePreprocessor
+        Cloned unfitted into every fold; its encoding is replaced by what each algorithm wants.
+    cache : FoldCache
+    scratch : pathlib.Path
+        For encoded folds. Processes that fit the same job share it, so that a fold is encoded by one of them and
+        mapped into memory by all.
     """
 
     def __init__(
@@ -152,6 +182,7 @@ class FoldFits:
         splits: Splits,
         preprocessor: TablePreprocessor,
         cache: FoldCache,
+        scratch: Path,
     ) -> None:
         self.plan = plan
         self.profile = profile
@@ -160,9 +191,8 @@ class FoldFits:
         self.cache = cache
         self._preprocessor = preprocessor
         self._table = table
-        self._rows = np.unique(np.concatenate([np.r_[fold.train, fold.validation] for fold in self.folds]))
-        self._frame: pd.DataFrame | None = None
-        self._encoded: OrderedDict[tuple[int, Encoding], EncodedFold] = OrderedDict()
+        self._scratch = scratch
+        self._encoded: dict[tuple[int, Encoding], EncodedFold] = {}
         self._texts: dict[int, EncodedText] = {}
         self._fold_digests = [(rows_digest(fold.train), rows_digest(fold.validation)) for fold in self.folds]
         self._y_valid: dict[int, np.ndarray] = {}
@@ -200,11 +230,18 @@ class FoldFits:
     def y_valid(self, fold: int) -> np.ndarray:
         """Target of a fold's validation rows in ascending order: class codes or values."""
         if fold not in self._y_valid:
-            self._y_valid[fold] = self._targets(self._take(self.folds[fold].validation))
+            self._y_valid[fold] = self._targets(self._take(self.folds[fold].validation, features=False))
         return self._y_valid[fold]
 
-    def run(self, candidate: Candidate, fold: int) -> FoldResult:
+    def run(self, candidate: Candidate, fold: int, deadline: float | None = None) -> FoldResult:
         """The candidate's result on a fold, from the cache or fitted now and stored.
+
+        Parameters
+        ----------
+        candidate : Candidate
+        fold : int
+        deadline : float, optional
+            When boosting stops at the best round so far, by `time.monotonic()`.
 
         Raises
         ------
@@ -243,17 +280,25 @@ class FoldFits:
         return result
 
     def _encode(self, fold: int, encoding: Encoding) -> EncodedFold:
-        """The fold's matrices; the preprocessor is fitted on the fold's training rows."""
-        if (fold, encoding) in self._encoded:
-            self._encoded.move_to_end((fold, encoding))
-            return self._encoded[fold, encoding]
+        """The fold's matrices, encoded by whichever process needs them first."""
+        if (fold, encoding) not in self._encoded:
+            place = self._scratch / f"{fold}-{encoding}"
+            self._scratch.mkdir(parents=True, exist_ok=True)
+            with FileLock(place.with_suffix(".lock")):
+                if not place.exists():
+                    self._encoded_now(fold, encoding).save(place)
+            self._encoded[fold, encoding] = EncodedFold.map(place)
+        return self._encoded[fold, encoding]
+
+    def _encoded_now(self, fold: int, encoding: Encoding) -> EncodedFold:
+        """Encode the fold; the preprocessor is fitted on the fold's training rows."""
         train, validation = self._take(self.folds[fold].train), self._take(self.folds[fold].validation)
         preprocessor: TablePreprocessor = clone(self._preprocessor).set_params(encoding=encoding)
         y = self._targets(train)
         if fold not in self._texts:
             self._texts[fold] = preprocessor.encode_text(train, validation)
         X = preprocessor.fit_transform(train, y, self._texts[fold])
-        data = EncodedFold(
+        return EncodedFold(
             X=X,
             y=y,
             X_valid=preprocessor.transform(validation, self._texts[fold]),
@@ -263,17 +308,11 @@ class FoldFits:
             fitted=rows_digest(train.index.to_numpy()),
             stopped=rows_digest(validation.index.to_numpy()),
         )
-        self._encoded[fold, encoding] = data
-        while len(self._encoded) > 1 and sum(each.nbytes for each in self._encoded.values()) > ENCODED_BYTES:
-            self._encoded.popitem(last=False)
-        return data
 
-    def _take(self, positions: np.ndarray) -> pd.DataFrame:
-        """Features and target of rows, in ascending order."""
-        if self._frame is None:
-            columns = [*self._preprocessor.columns, self.profile.target.column]
-            self._frame = self._table.take(self._rows).frame(columns)
-        return self._frame.iloc[np.searchsorted(self._rows, np.sort(positions))]
+    def _take(self, positions: np.ndarray, *, features: bool = True) -> pd.DataFrame:
+        """Features and target of rows, or the target alone, in ascending order."""
+        columns = [*self._preprocessor.columns] if features else []
+        return self._table.take(positions).frame([*columns, self.profile.target.column])
 
     def _targets(self, frame: pd.DataFrame) -> np.ndarray:
         return encode_target(frame[self.profile.target.column], self.profile.target)

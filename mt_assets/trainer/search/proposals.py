@@ -1,8 +1,8 @@
-"""How trials are proposed: from exactly the trials before them, the same way in every process.
+"""How trials are proposed: trial n from exactly the trials up to n - `WINDOW`, the same way in every process.
 
 Proposing happens in studies in memory, which are told every finished trial in order; what they propose is stored with
-the real trial before it runs. So a proposal never depends on what a killed process left half done, and no state of a
-sampler has to be stored.
+the real trial before it runs. So a proposal depends neither on what a killed process left half done nor on which of
+several trials at work ends first, and no state of a sampler has to be stored.
 """
 
 from __future__ import annotations
@@ -23,6 +23,11 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from mt_assets.trainer.algorithms.algorithm import Params
 from mt_assets.trainer.search.space import CHOICE, SearchSpace, grid, sobol
 
+WINDOW: Final = 4
+"""So many trials may be at work at once: trial n is proposed, and judged, when those up to n - 4 are finished. It is
+the same for any number of workers, so that all of them see the same trials; workers beyond it fit several folds of a
+trial at once. Four keep two workers busy while one trial takes long, and leave TPE nearly all that it could know."""
+
 POPULATION: Final = (4, 50)
 """Least and largest population of NSGA-II. In between it is the square root of the trials that an algorithm can expect,
 so that a search has about as many generations as a generation has trials; 50 is Optuna's default."""
@@ -37,7 +42,8 @@ def population_size(trials: int, algorithms: int) -> int:
 _SAMPLERS: Final[dict[str, Callable[[int, int], BaseSampler]]] = {
     "random": lambda seed, _: RandomSampler(seed=seed),
     # `group`: one density for each set of parameters that occur together, as those of one algorithm do.
-    "tpe": lambda seed, _: TPESampler(seed=seed, multivariate=True, group=True, constant_liar=False),
+    # `constant_liar`: trials at work, of which nothing is known yet, are not proposed again.
+    "tpe": lambda seed, _: TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True),
     "nsga2": lambda seed, population: NSGAIISampler(seed=seed, population_size=population),
     "cmaes": lambda seed, _: CmaEsSampler(seed=seed, warn_independent_sampling=False),
     "gp": lambda seed, _: GPSampler(seed=seed, warn_independent_sampling=False),
@@ -48,9 +54,9 @@ _ONE_SPACE: Final = frozenset({"nsga2", "cmaes", "gp"})
 """Samplers that see only parameters which all trials have. Where algorithms compete, TPE chooses the algorithm, and the
 sampler works within it, on that algorithm's trials alone."""
 
-_REPLAYED: Final = frozenset({"nsga2", "cmaes"})
-"""Samplers with a state of their own (generations, a covariance), which grows as they are asked for trial after trial:
-of a study that goes on in a new process they are asked for all its trials again."""
+_REPLAYED: Final = frozenset({"tpe", "nsga2", "cmaes"})
+"""Samplers with a state of their own (what is at work, generations, a covariance), which grows as they are asked for
+trial after trial: of a study that goes on in a new process they are asked for all its trials again."""
 
 
 class Proposals:
@@ -88,7 +94,8 @@ class Proposals:
             self._known += grid(space, trials - len(self._known), self._seed_of(0))
         self._studies: dict[str, Study] = {}
         self._asked: dict[int, list[Trial]] = {}
-        self._learned = 0
+        self._reached = 0
+        self._told = 0
 
     @property
     def most(self) -> float:
@@ -107,26 +114,33 @@ class Proposals:
         ----------
         number : int
         before : sequence of optuna.trial.FrozenTrial
-            All trials with lower numbers, in their order, finished.
+            All trials with lower numbers, in their order; those up to number - `WINDOW` are finished.
         """
         if number < len(self._known):
             return self._known[number]
         if self._kind == "qmc":
             return sobol(self._space, number - len(self._known), self._seed_of(0))
-        for earlier in range(self._learned, len(before)):
-            self._learn(earlier, before[earlier])
-        self._learned = len(before)
-        self._asked = {number: self._ask(number, {})}
+        # Whoever comes later goes the same way as a search that was never interrupted.
+        for earlier in range(self._reached, number):
+            self._learn(earlier - WINDOW, before)
+            self._asked[earlier] = self._ask(earlier, before[earlier].params)
+        self._learn(number - WINDOW, before)
+        self._asked[number] = self._ask(number, {})
+        self._reached = number + 1
         return {name: value for trial in self._asked[number] for name, value in trial.params.items()}
 
-    def _learn(self, number: int, trial: FrozenTrial) -> None:
-        for asked in self._asked.pop(number, None) or self._ask(number, trial.params):
-            for step, value in trial.intermediate_values.items():
-                asked.report(value, step)
-            for constraint, violation in trial.constraints.items():
-                asked.set_constraint(constraint, violation)
-            complete = trial.state == TrialState.COMPLETE
-            asked.study.tell(asked, trial.values if complete else None, None if complete else trial.state)
+    def _learn(self, until: int, trials: Sequence[FrozenTrial]) -> None:
+        """Tell the studies of all trials up to this one that they do not know of yet."""
+        for number in range(self._told, until + 1):
+            trial = trials[number]
+            for asked in self._asked.pop(number):
+                for step, value in trial.intermediate_values.items():
+                    asked.report(value, step)
+                for constraint, violation in trial.constraints.items():
+                    asked.set_constraint(constraint, violation)
+                complete = trial.state == TrialState.COMPLETE
+                asked.study.tell(asked, trial.values if complete else None, None if complete else trial.state)
+        self._told = max(self._told, until + 1)
 
     def _ask(self, number: int, fixed: Mapping[str, Any]) -> list[Trial]:
         """Draw a trial in memory; algorithm and parameters apart, where the sampler sees one algorithm only."""

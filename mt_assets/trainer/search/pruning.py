@@ -1,8 +1,8 @@
 """When a trial is given up: after a fold, by what the trials before it did on their folds.
 
 The resource that a trial uses up is folds: a trial reports after each of them, at the number of folds that are done.
-As with proposals, verdicts are passed in a study in memory that is shown the trials before in their order, so that
-they are the same after a restart.
+As with proposals, the verdict on trial n hangs on exactly the trials up to n - `WINDOW`: each is judged in a study in
+memory of its own, which holds those. So it is the same after a restart and for any number of workers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from optuna.pruners import (
     SuccessiveHalvingPruner,
     WilcoxonPruner,
 )
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, TrialState
+
+from mt_assets.trainer.search.proposals import WINDOW
 
 STARTUP_TRIALS: Final = 5
 """Finished trials before a median or percentile means something (Optuna's default)."""
@@ -72,51 +74,85 @@ class Pruning:
     def __init__(
         self, kind: str, folds: int, direction: Literal["maximize", "minimize"], spared: int, name: str
     ) -> None:
-        self._own_scores = kind == "wilcoxon"
+        self._kind = kind
+        self._folds = folds
+        self._direction = direction
         self._spared = spared
-        self._learned = 0
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)  # the Wilcoxon pruner is marked so
-            pruner = _PRUNERS[kind](folds)
-        self._study = optuna.create_study(
-            study_name=name, direction=direction, pruner=pruner, sampler=optuna.samplers.RandomSampler(seed=0)
-        )
-        self._trial: Trial | None = None
+        self._name = name
+        self._seen: list[FrozenTrial] = []
 
     def reported(self, score: float, so_far: float) -> float:
         """What to report of a fold: its own score where the pruner compares trials fold by fold, else the score so
         far."""
-        return score if self._own_scores else so_far
+        return score if self._kind == "wilcoxon" else so_far
 
-    def begin(self, before: Sequence[FrozenTrial]) -> None:
-        """Turn to the next trial.
+    def verdicts(self, number: int, before: Sequence[FrozenTrial]) -> Verdicts:
+        """What a trial is judged by.
 
         Parameters
         ----------
+        number : int
         before : sequence of optuna.trial.FrozenTrial
-            All trials with lower numbers, in their order, finished.
+            All trials with lower numbers, in their order; those up to number - `WINDOW` are finished.
         """
-        for trial in before[self._learned :]:
-            self._learn(trial)
-        self._learned = len(before)
-        self._trial = self._study.ask()
+        known = max(0, number - WINDOW + 1)
+        while len(self._seen) < known:
+            self._see(before[len(self._seen)])
+        return self._verdicts(number)
+
+    def _verdicts(self, number: int) -> Verdicts:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)  # the Wilcoxon pruner is marked so
+            pruner = _PRUNERS[self._kind](self._folds)
+        study = optuna.create_study(
+            study_name=self._name,
+            direction=self._direction,
+            pruner=pruner,
+            sampler=optuna.samplers.RandomSampler(seed=0),
+        )
+        if self._kind != "none":
+            study.add_trials(self._seen[: max(0, number - WINDOW + 1)])
+            while len(study.get_trials(deepcopy=False)) < number:
+                study.ask()  # those at work, of which nothing is known: hyperband deals by the number
+        return Verdicts(study, number < self._spared)
+
+    def _see(self, trial: FrozenTrial) -> None:
+        """Judge a finished trial again, for what pruners note on it: the rungs that it reached."""
+        if self._kind == "none":
+            self._seen.append(trial)
+            return
+        verdicts = self._verdicts(len(self._seen))
+        for done, value in sorted(trial.intermediate_values.items()):
+            verdicts.hopeless(value, done)
+        self._seen.append(verdicts.ended(trial))
+
+
+class Verdicts:
+    """The verdicts on one trial.
+
+    Parameters
+    ----------
+    study : optuna.Study
+        In memory, with the trials that it is compared to.
+    spared : bool
+        Whether it is never given up.
+    """
+
+    def __init__(self, study: optuna.Study, spared: bool) -> None:
+        self.spared = spared
+        self._study = study
+        self._trial = study.ask()
 
     def hopeless(self, value: float, done: int) -> bool:
         """Whether to give the trial up after `done` folds, the last of which was reported as `value`."""
-        assert self._trial is not None
         self._trial.report(value, done)
         # Asked in any case: rungs keep what the start configurations, which are never given up, had reached.
         verdict = self._trial.should_prune()
-        return verdict and self._trial.number >= self._spared
+        return verdict and not self.spared
 
-    def _learn(self, trial: FrozenTrial) -> None:
-        """Show a finished trial; the one that was judged last has been seen but for its end."""
-        if self._trial is None:
-            self._trial = self._study.ask()
-            for done, value in sorted(trial.intermediate_values.items()):
-                self.hopeless(value, done)
+    def ended(self, trial: FrozenTrial) -> FrozenTrial:
+        """The trial with what the pruner noted on it, ended like the real one."""
         for constraint, violation in trial.constraints.items():
             self._trial.set_constraint(constraint, violation)
         complete = trial.state == TrialState.COMPLETE
-        self._study.tell(self._trial, trial.value if complete else None, None if complete else trial.state)
-        self._trial = None
+        return self._study.tell(self._trial, trial.value if complete else None, None if complete else trial.state)

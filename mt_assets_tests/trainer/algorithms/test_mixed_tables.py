@@ -127,7 +127,7 @@ def test_class_weights_raise_the_rarest_class(trained: Any, work_of: Any, name: 
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_every_start_runs_on_a_fold_and_boosters_stop(work_of: Any, tmp_path: Path, name: str, kind: str) -> None:
     work = work_of(name, kind)
-    fits = FoldFits(*work.arguments, FoldCache(tmp_path))
+    fits = FoldFits(*work.arguments, FoldCache(tmp_path), tmp_path / "scratch")
     learner = algorithm(name)
     for at, start in enumerate(learner.starts(fits.setting)):
         assert set(start) == set(learner.space(fits.setting))
@@ -170,7 +170,7 @@ def test_a_fit_takes_the_threads_that_it_is_given(work_of: Any, tmp_path: Path, 
     """Pools of threads live on after their use, so that one that a fit has opened can be counted after it."""
     kind = "binary" if name in available("classification") else "regression"
     work = work_of(name, kind)
-    fits = FoldFits(*work.arguments, FoldCache(tmp_path))
+    fits = FoldFits(*work.arguments, FoldCache(tmp_path), tmp_path / "scratch")
     before = len(list(Path("/proc/self/task").iterdir()))
     fits.run(start_of(work), 0)
     assert len(list(Path("/proc/self/task").iterdir())) <= before

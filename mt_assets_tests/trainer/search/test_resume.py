@@ -118,11 +118,11 @@ class Interrupted(BaseException):
 
 
 def kill_in_trial(number: int, folder: Path, work: Any, **where: Any) -> None:
-    """Tear a search out of this trial before its first fold."""
+    """Tear a search of trials with three folds out of this one before its first fold."""
     calls = itertools.count()
 
     def interrupt(frame: Any, event: str, _: Any) -> None:
-        if event == "call" and frame.f_code.co_name == "_run_folds" and next(calls) == number:
+        if event == "call" and frame.f_code.co_name == "submit" and next(calls) == 3 * number:
             raise Interrupted
 
     sys.setprofile(interrupt)
@@ -144,7 +144,6 @@ def test_nothing_stays_running_when_data_or_plan_change(
     mine, neighbour = tmp_path / "mine", tmp_path / "neighbour"
     kill_in_trial(4, neighbour, work.planned(seed=9), **where)
     kill_in_trial(4, mine, work, **where)
-    run_search(*work.planned(seed=8).arguments, folder=mine, **where)
 
     def states(folder: Path) -> Counter[TrialState]:
         storage, _ = open_storage(where.get("storage_url"), folder)
@@ -152,6 +151,7 @@ def test_nothing_stays_running_when_data_or_plan_change(
         studies = [optuna.load_study(study_name=name, storage=storage) for name in names]
         return Counter(trial.state for study in studies for trial in study.trials)
 
+    run_search(*work.planned(seed=8).arguments, folder=mine, **where)
     # In a storage that they share, the neighbour's trial is none of this model's business.
     assert states(mine)[TrialState.RUNNING] == (1 if shared else 0)
     assert states(mine)[TrialState.FAIL] == 1

@@ -19,6 +19,7 @@ from mt_assets.trainer.errors import SpecError, StoreError, TrainingError
 from mt_assets.trainer.evaluation.metrics import score
 from mt_assets.trainer.evaluation.search_plots import study_plots
 from mt_assets.trainer.features.preprocessor import check_fit_rows
+from mt_assets.trainer.search.proposals import WINDOW
 from mt_assets.trainer.search.study import (
     SearchProgress,
     StudyResult,
@@ -217,7 +218,7 @@ def test_the_signed_rank_test_compares_fold_by_fold(tmp_path: Path, make_work: A
     pruned = [trial for trial in study.trials if trial.state == "pruned"]
     assert pruned
     for trial in pruned:
-        complete = [each for each in study.trials[: trial.number] if each.state == "complete"]
+        complete = [each for each in study.trials[: trial.number - WINDOW + 1] if each.state == "complete"]
         best = min(complete, key=lambda each: each.score or 0)
         worse = np.subtract(trial.fold_scores, best.fold_scores[: len(trial.fold_scores)])
         assert wilcoxon(worse, alternative="greater").pvalue < 0.1

@@ -1,0 +1,43 @@
+"""What workers are told, and what they answer besides results."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mt_assets.trainer.data.profile import DataProfile
+from mt_assets.trainer.data.splits import Splits
+from mt_assets.trainer.data.table import Table
+from mt_assets.trainer.features.preprocessor import TablePreprocessor
+from mt_assets.trainer.planning.plan import TrainingPlan
+from mt_assets.trainer.search.candidate import Candidate
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that a worker needs to fit: told once, before the first task."""
+
+    plan: TrainingPlan
+    table: Table
+    profile: DataProfile
+    splits: Splits
+    preprocessor: TablePreprocessor
+    cache: Path
+    scratch: Path
+
+
+@dataclass(frozen=True)
+class Task:
+    """One candidate on one fold, for a trial; `deadline` by `time.monotonic()`, which all processes share."""
+
+    trial: int
+    candidate: Candidate
+    fold: int
+    deadline: float | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why there is no result: class and message of the error, or how the process ended."""
+
+    error: str

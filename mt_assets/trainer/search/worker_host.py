@@ -1,0 +1,133 @@
+"""The process that workers come from, and what a worker does: fit candidates on folds, one after the other.
+
+The host imports the libraries once and forks, so that a worker is there in milliseconds and shares their memory. It
+fits nothing and starts no thread: a process that has used OpenMP must not fork (LightGBM and XGBoost then hang).
+
+Run as `python -m mt_assets.trainer.search.worker_host DESCRIPTOR` by `workers`, with one end of a Unix socket. Each
+message on it is a descriptor with names of modules (fork a worker that answers on the descriptor, with these imported)
+or a process number (tell how that worker ended). Nobody else can write to the socket, so what is unpickled here was
+sent by the process that started the host.
+"""
+
+from __future__ import annotations
+
+import array
+import ctypes
+import gc
+import os
+import signal
+import socket
+import sys
+from contextlib import suppress
+from importlib import import_module
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from mt_assets.trainer.search.candidate import FoldResult
+    from mt_assets.trainer.search.fold_fits import FoldFits
+    from mt_assets.trainer.search.tasks import Failure, Job, Task
+
+_PR_SET_PDEATHSIG: Final = 1
+"""Of Linux' prctl: the signal that a process gets when its parent dies."""
+
+
+def main(descriptor: int) -> None:
+    """Fork workers for the process at the other end of the socket until it is gone; then end them all."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; our parent decides what ends
+    channel = socket.socket(fileno=descriptor)
+    import_module("mt_assets.trainer.search.fold_fits")
+    workers: dict[int, int | None] = {}
+    signal.signal(signal.SIGCHLD, lambda *_: _reap(workers))
+    while True:
+        message, descriptors = _receive(channel)
+        if not message:
+            break
+        if not descriptors:
+            ended = workers.get(int(message))
+            channel.sendall(b"running" if ended is None else str(ended).encode())
+            continue
+        for module in message.decode().split():
+            with suppress(ImportError):
+                import_module(module)
+        gc.collect()
+        gc.freeze()  # what is imported stays; looking at it would copy its memory into every worker
+        process = os.fork()
+        if process == 0:
+            channel.close()
+            _work(Connection(descriptors[0]))
+        os.close(descriptors[0])
+        workers[process] = None
+        channel.sendall(str(process).encode())
+    for process, ended in workers.items():
+        if ended is None:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+
+
+def _receive(channel: socket.socket) -> tuple[bytes, list[int]]:
+    descriptors = array.array("i")
+    try:
+        message, ancillary, _, _ = channel.recvmsg(4096, socket.CMSG_SPACE(descriptors.itemsize))
+    except ConnectionError:
+        return b"", []
+    for level, kind, content in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
+    return message, list(descriptors)
+
+
+def _reap(workers: dict[int, int | None]) -> None:
+    """Note how workers ended: exit status, or minus the signal."""
+    with suppress(ChildProcessError):
+        while True:
+            process, status = os.waitpid(-1, os.WNOHANG)
+            if not process:
+                return
+            workers[process] = os.waitstatus_to_exitcode(status)
+
+
+def _work(connection: Connection) -> None:
+    """Serve tasks until the other end is closed. Never returns."""
+    from threadpoolctl import threadpool_limits
+
+    from mt_assets.trainer.search.candidate import FoldCache
+    from mt_assets.trainer.search.fold_fits import FoldFits
+
+    status = 1
+    try:
+        _die_with_parent()
+        job: Job = connection.recv()
+        fits = FoldFits(
+            job.plan, job.table, job.profile, job.splits, job.preprocessor, FoldCache(job.cache), job.scratch
+        )
+        # The limit holds for BLAS, whose threads no estimator parameter reaches; boosters and forests are told theirs.
+        with threadpool_limits(limits=job.plan.threads):
+            while True:
+                task: Task = connection.recv()
+                connection.send(_answer(fits, task))
+    except (EOFError, ConnectionError):
+        status = 0
+    finally:
+        os._exit(status)  # what the host has open is not ours to close
+
+
+def _answer(fits: FoldFits, task: Task) -> FoldResult | Failure:
+    from mt_assets.trainer.search.tasks import Failure
+
+    try:
+        return fits.run(task.candidate, task.fold, task.deadline)
+    except Exception as error:
+        return Failure(f"{type(error).__name__}: {error}".rstrip(": "))
+
+
+def _die_with_parent() -> None:
+    """Have the system end this process with the host, even where the host is killed; elsewhere than on Linux it ends
+    after its fit, when it finds the connection closed."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
