@@ -120,7 +120,7 @@ def watch(
         What is summed over the processes: `resident`, by which shared memory counts for each of them, or
         `proportional`.
     stop : callable
-        Asked at each look, with the seconds since the start, whether to kill the whole group now (SIGKILL).
+        Asked at each look, with the seconds since the start, whether to kill all of it now (SIGKILL).
     """
     every = EVERY_S if memory is resident else EVERY_PROPORTIONAL_S
     looks: list[Look] = []
@@ -141,13 +141,12 @@ def watch(
                     looks.append(look)
                 if not stopped and stop(time.perf_counter() - started):
                     stopped = True
-                    os.killpg(process.pid, signal.SIGKILL)
+                    _kill(process)
                 with suppress(psutil.TimeoutExpired):
                     process.wait(every)
                     running = False
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            _kill(process)
         wall = time.perf_counter() - started
         after = os.times()
         output.seek(0)
@@ -160,6 +159,18 @@ def _environment(more: Mapping[str, str] | None) -> dict[str, str]:
     # Without stored bytecode every start compiles all libraries anew, and that would be all that is measured.
     own = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return {**own, **(more or {})}
+
+
+def _kill(process: psutil.Process) -> None:
+    """Kill its group, and those of its children that have left the group, as Java servers do."""
+    strays: list[psutil.Process] = []
+    with suppress(psutil.Error):
+        strays = process.children(recursive=True)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    for stray in strays:
+        with suppress(psutil.Error):
+            stray.kill()
 
 
 def _look(process: psutil.Process, memory: Callable[[psutil.Process], int]) -> Look | None:
