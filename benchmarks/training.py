@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
 from dagster import DagsterEventType, DagsterInstance
-from watching import Watched, watch
+from watching import Watched, resident, watch
 
 EXAMPLE: Final = Path(__file__).resolve().parent.parent / "mt_assets" / "examples" / "customer_churn.yaml"
 
@@ -49,10 +51,22 @@ class Training:
         return sum(self.watched.cpu_between(step.start, step.end) for step in self.steps if step.name in names)
 
 
-def train(spec: Path, home: Path, env: dict[str, str]) -> Training:
-    """Run it and read the times of the steps from Dagster's event log."""
+def train_command(spec: Path, output: Path) -> list[str | Path]:
+    """The command line of a training."""
+    return [sys.executable, "-m", "mt_assets.cli", "train", spec, "--output", output]
+
+
+def write_spec(folder: Path, table: Path, target: str, **keys: Any) -> Path:
+    """Write the spec `model.json` of a table into a folder; `keys` are those of the spec."""
+    spec = folder / "model.json"
+    spec.write_text(json.dumps({"name": "model", "trainDataPath": str(table), "targetColumn": target, **keys}))
+    return spec
+
+
+def train(spec: Path, home: Path, env: dict[str, str], memory: Callable[[psutil.Process], int] = resident) -> Training:
+    """Run it and read the times of the steps from Dagster's event log; `memory` as in `watch`."""
     output = home.parent / "result.json"
-    watched = watch([sys.executable, "-m", "mt_assets.cli", "train", spec, "--output", output], env=env)
+    watched = watch(train_command(spec, output), env=env, memory=memory)
     if watched.code:
         sys.exit(f"mt-assets train ended with {watched.code}:\n{watched.output}{watched.errors}")
     began = _starts(Path(env["DAGSTER_HOME"]))

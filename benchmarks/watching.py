@@ -6,11 +6,12 @@ CPU seconds are those to trust on a machine that does other work as well.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 import time
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +23,36 @@ import psutil
 EVERY_S: Final = 0.1
 """Seconds between two looks; a look takes 2 to 4 ms, as it searches all processes for children."""
 
+EVERY_PROPORTIONAL_S: Final = 0.5
+"""Seconds between two looks at proportional memory, for which the kernel walks through all pages of each process: some
+10 ms for a process of 1 GB, in which it cannot map memory."""
+
+
+def resident(process: psutil.Process) -> int:
+    """Bytes of a process in memory, with all that it shares."""
+    size: int = process.memory_info().rss
+    return size
+
+
+def proportional(process: psutil.Process) -> int:
+    """Bytes of a process in memory, a page that n processes share counted as its n-th part (PSS). Linux only.
+
+    The sum over processes that share libraries or tables is what they take of the machine.
+    """
+    with suppress(OSError):  # gone, which is no more than gone
+        for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
 
 @dataclass(frozen=True)
 class Look:
-    """What was used up to a moment: `at` in seconds since 1970, CPU seconds so far, resident bytes now."""
+    """What was used up to a moment: `at` in seconds since 1970, CPU seconds so far, bytes of memory now."""
 
     at: float
     cpu: float
-    resident: int
+    memory: int
 
 
 @dataclass(frozen=True)
@@ -45,6 +68,8 @@ class Watched:
     wall, cpu : float
         Seconds, from before the process is there until it is gone; CPU of its children with it.
     looks : tuple of Look
+    stopped : bool
+        Whether it was ended from here, before its own end.
     """
 
     code: int
@@ -53,11 +78,12 @@ class Watched:
     wall: float
     cpu: float
     looks: tuple[Look, ...]
+    stopped: bool = False
 
     @property
     def peak_mb(self) -> float:
-        """Largest sum of resident memory over the processes; memory that they share counts for each of them."""
-        return max((look.resident for look in self.looks), default=0) / 1e6
+        """Largest sum of memory over the processes."""
+        return max((look.memory for look in self.looks), default=0) / 1e6
 
     def cpu_between(self, start: float, end: float) -> float:
         """CPU seconds used between two moments (seconds since 1970)."""
@@ -65,7 +91,7 @@ class Watched:
 
     def peak_mb_between(self, start: float, end: float) -> float:
         """The peak between two moments."""
-        return max((look.resident for look in self.looks if start <= look.at <= end), default=0) / 1e6
+        return max((look.memory for look in self.looks if start <= look.at <= end), default=0) / 1e6
 
     def _cpu_at(self, moment: float) -> float:
         at = bisect_left(self.looks, moment, key=lambda look: look.at)
@@ -76,33 +102,57 @@ class Watched:
         return before.cpu + share * (after.cpu - before.cpu)
 
 
-def watch(command: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> Watched:
-    """Run a command to its end.
+def watch(
+    command: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    memory: Callable[[psutil.Process], int] = resident,
+    stop: Callable[[float], bool] = lambda _: False,
+) -> Watched:
+    """Run a command to its end, in a process group of its own, of which nothing is left afterwards.
 
     Parameters
     ----------
     command : sequence
     env : mapping, optional
         Variables besides those of this process.
+    memory : callable
+        What is summed over the processes: `resident`, by which shared memory counts for each of them, or
+        `proportional`.
+    stop : callable
+        Asked at each look, with the seconds since the start, whether to kill all of it now (SIGKILL).
     """
+    every = EVERY_S if memory is resident else EVERY_PROPORTIONAL_S
     looks: list[Look] = []
     before = os.times()
     started = time.perf_counter()
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
-        process = psutil.Popen([str(part) for part in command], stdout=output, stderr=errors, env=_environment(env))
-        running = True
-        while running:
-            if look := _look(process):
-                looks.append(look)
-            with suppress(psutil.TimeoutExpired):
-                process.wait(EVERY_S)
-                running = False
+        process = psutil.Popen(
+            [str(part) for part in command],
+            stdout=output,
+            stderr=errors,
+            env=_environment(env),
+            start_new_session=True,
+        )
+        running, stopped = True, False
+        try:
+            while running:
+                if look := _look(process, memory):
+                    looks.append(look)
+                if not stopped and stop(time.perf_counter() - started):
+                    stopped = True
+                    _kill(process)
+                with suppress(psutil.TimeoutExpired):
+                    process.wait(every)
+                    running = False
+        finally:
+            _kill(process)
         wall = time.perf_counter() - started
         after = os.times()
         output.seek(0)
         errors.seek(0)
         cpu = after.children_user + after.children_system - before.children_user - before.children_system
-        return Watched(process.returncode, output.read(), errors.read(), wall, cpu, tuple(looks))
+        return Watched(process.returncode, output.read(), errors.read(), wall, cpu, tuple(looks), stopped)
 
 
 def _environment(more: Mapping[str, str] | None) -> dict[str, str]:
@@ -111,22 +161,34 @@ def _environment(more: Mapping[str, str] | None) -> dict[str, str]:
     return {**own, **(more or {})}
 
 
-def _look(process: psutil.Process) -> Look | None:
+def _kill(process: psutil.Process) -> None:
+    """Kill its group, and those of its children that have left the group, as Java servers do."""
+    strays: list[psutil.Process] = []
+    with suppress(psutil.Error):
+        strays = process.children(recursive=True)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    for stray in strays:
+        with suppress(psutil.Error):
+            stray.kill()
+
+
+def _look(process: psutil.Process, memory: Callable[[psutil.Process], int]) -> Look | None:
     """CPU so far and memory now of a process and its children; None once it is gone."""
     try:
         used = process.cpu_times()
         cpu = used.user + used.system + used.children_user + used.children_system
-        resident = process.memory_info().rss
+        size = memory(process)
         for child in process.children(recursive=True):
             try:
-                times, memory = child.cpu_times(), child.memory_info()
+                times, more = child.cpu_times(), memory(child)
             except psutil.Error:
                 continue
             cpu += times.user + times.system + times.children_user + times.children_system
-            resident += memory.rss
+            size += more
     except psutil.Error:
         return None
-    return Look(time.time(), cpu, resident)
+    return Look(time.time(), cpu, size)
 
 
 @contextmanager
