@@ -54,6 +54,8 @@ class TrainingPlan(Record):
         Rounds without improvement on the validation fold after which a booster stops.
     folds_per_trial : int
         Fits of one unpruned trial.
+    folds_by_time : bool
+        Whether a trial may run on fewer of them where a measured fit is too slow for the time.
     threads : int
         Threads of each fit.
     workers : int
@@ -90,6 +92,7 @@ class TrainingPlan(Record):
     class_weight: Literal["balanced"] | None
     early_stopping_rounds: int
     folds_per_trial: int
+    folds_by_time: bool = False
     threads: int
     workers: int = 1
     seed: int
@@ -193,6 +196,7 @@ def decide(facts: Facts, earlier: tuple[Decision, ...] = ()) -> TrainingPlan:
         class_weight=value["class_weight"],
         early_stopping_rounds=value["early_stopping_rounds"],
         folds_per_trial=facts.folds,
+        folds_by_time=value["folds_per_trial"] == "by_time",
         threads=value["threads"],
         workers=value["workers"],
         seed=value["seed"],

@@ -7,6 +7,7 @@ from mt_assets.trainer.planning.delivery_rules import CALIBRATION, THRESHOLD
 from mt_assets.trainer.planning.model_rules import CANDIDATES, CLASS_WEIGHT, ENSEMBLE, METRIC, RECOMMENDATION, meant
 from mt_assets.trainer.planning.search_rules import (
     EARLY_STOPPING,
+    FOLDS,
     PRUNER,
     REPRODUCIBLE,
     SAMPLER,
@@ -28,6 +29,7 @@ TABLES = (
     TRIALS,
     SAMPLER,
     PRUNER,
+    FOLDS,
     SEARCH_SPACE,
     SELECTION,
     TIMEOUT,

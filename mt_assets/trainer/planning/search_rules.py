@@ -204,6 +204,37 @@ PRUNER = RuleTable(
 )
 
 
+FOLDS = RuleTable(
+    "folds_per_trial",
+    (
+        Rule(
+            "folds.asked",
+            lambda f: "folds" in f.spec.validation_strategy.model_fields_set,
+            "all",
+            "The spec says how many folds there are: each trial runs on all of them.",
+            "validationStrategy.folds",
+        ),
+        Rule(
+            "folds.time",
+            lambda f: f.time_limited and f.folds > 1,
+            "by_time",
+            "Time is limited: one fit is measured first, and trials run on as many of the {facts.folds} folds as leave"
+            " room for a dozen candidates.",
+            "validationStrategy.folds",
+            ("folds", "time_budget", "search_timeout"),
+        ),
+        Rule(
+            "folds.all",
+            always,
+            "all",
+            "Each trial runs on every fold.",
+            "validationStrategy.folds",
+            ("folds",),
+        ),
+    ),
+)
+
+
 SEARCH_SPACE = RuleTable(
     "search_space",
     (

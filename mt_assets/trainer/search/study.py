@@ -52,6 +52,7 @@ from mt_assets.trainer.search.selection import (
 )
 from mt_assets.trainer.search.space import SearchSpace
 from mt_assets.trainer.search.tasks import Failure, Job, Task
+from mt_assets.trainer.search.time_shares import TimeShares
 from mt_assets.trainer.search.workers import Lost, WorkerPool
 from mt_assets.trainer.store.atomic import UNFINISHED
 
@@ -62,6 +63,9 @@ __all__ = [
 
 GRACE_SECONDS: Final = 0.5
 """After the deadline, for boosters that stop at it to tell what they have; then their processes are ended."""
+
+PILOTS: Final = ("lightgbm", "xgboost", "gradient_boosting", "random_forest")
+"""Whose first fit tells what fits cost here: the first of them that is a candidate."""
 
 
 def run_search(
@@ -173,6 +177,7 @@ class _Search:
         trials = self.ledger.trials()
         self.complete = any(trial.state == TrialState.COMPLETE for trial in trials)
         self.opened = [self._open(number) for number, trial in enumerate(trials) if not trial.state.is_finished()]
+        self.shares: TimeShares | None = None
         self.careful: list[Task] = []
         self.lost: set[tuple[int, int]] = set()
 
@@ -198,15 +203,44 @@ class _Search:
         limit = float("inf") if deadline is None else deadline
         if self.plan.timeout is not None:
             limit = min(limit, began + self.plan.timeout - before)
+        if limit < float("inf"):
+            self.shares = TimeShares(began, limit, self.plan.workers)
+            self._choose_folds(pool)
         while not self.done:
             if self.complete and time.monotonic() > limit:
                 return self._cut(pool, limit)
-            self._give(pool, limit)
+            self._give(pool)
             until = limit if self.complete else float("inf")
             for task, answer in pool.answers(until):
                 self._take(task, answer, limit)
             self.ledger.note_elapsed(before + time.monotonic() - began)
         return self.ended
+
+    def _choose_folds(self, pool: WorkerPool) -> None:
+        """Measure a fit, once, and run trials on as many folds as the time has room for."""
+        assert self.shares is not None
+        measured = self.ledger.measured
+        if measured is None and self.plan.folds_by_time and not self.complete:
+            name = next((each for each in PILOTS if each in self.plan.algorithms), self.plan.algorithms[0])
+            candidate = next(Candidate(*start) for start in self.space.starts if start[0] == name)
+            pool.submit(Task(-1, candidate, 0, self.shares.pilot_deadline()))
+            began, answer = time.monotonic(), None
+            while answer is None:
+                answer = next((answer for _, answer in pool.answers(float("inf"))), None)
+            seconds = answer.seconds if isinstance(answer, FoldResult) else time.monotonic() - began
+            folds = self.shares.affordable_folds(seconds, len(self.fits.folds))
+            measured = {"algorithm": name, "seconds": seconds, "folds": folds}
+            self.ledger.measure(measured)
+        if measured is not None:
+            self.fits.folds = self.fits.folds[: measured["folds"]]
+
+    def _deadline(self, task: Task) -> float | None:
+        """When a fit has to be over, where time is limited."""
+        if self.shares is None:
+            return None
+        each = next(each for each in self.opened if each.number == task.trial)
+        left = len(self.fits.folds) - len(each.answers)
+        return self.shares.deadline(time.monotonic(), left, len(self.fits.folds))
 
     def _cut(self, pool: WorkerPool, limit: float) -> StoppedBy:
         """Time is up: what can be told within the grace still counts."""
@@ -218,12 +252,11 @@ class _Search:
             self.ledger.cut(each.trial)
         return "timeout"
 
-    def _give(self, pool: WorkerPool, limit: float) -> None:
+    def _give(self, pool: WorkerPool) -> None:
         """Give every idle worker a task, as far as there is one."""
-        until = None if limit == float("inf") else limit
         if self.careful:
             if not pool.tasks:
-                pool.submit(replace(self.careful[0], deadline=until))
+                pool.submit(replace(self.careful[0], deadline=self._deadline(self.careful[0])))
             return
         while pool.idle:
             task = next_task(self.opened, len(self.fits.folds))
@@ -233,7 +266,7 @@ class _Search:
             task = task or next_task(self.opened, len(self.fits.folds), ahead=True)
             if task is None:
                 return
-            pool.submit(replace(task, deadline=until))
+            pool.submit(replace(task, deadline=self._deadline(task)))
 
     def _in_window(self, number: int) -> bool:
         """Whether the trials that this one depends on are finished."""
@@ -258,12 +291,13 @@ class _Search:
         if each is None:
             return  # fitted ahead for a trial that was given up meanwhile
         if isinstance(answer, Lost):
-            if (task.trial, task.fold) not in self.lost:
+            if not answer.late and (task.trial, task.fold) not in self.lost:
                 # Once more, and alone: if it was memory that ran out, there is more of it now.
                 self.lost.add((task.trial, task.fold))
                 self.careful.append(task)
                 return
-            answer = Failure(f"WorkerLost: its process {answer.how}, for the second time.")
+            again = "" if answer.late else ", for the second time"
+            answer = Failure(f"{'TimeIsUp' if answer.late else 'WorkerLost'}: its process {answer.how}{again}.")
         each.answers[task.fold] = answer
         known = self.ledger.reported(each.trial)
         outcome = self.judge.outcome(

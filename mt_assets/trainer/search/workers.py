@@ -31,6 +31,9 @@ from mt_assets.trainer.search.tasks import Failure, Job, Task
 HANG_SECONDS: Final = 60.0
 """A worker that used no processor time for so long while it had a task hangs: a fit computes, whatever it computes."""
 
+OVERTIME_SECONDS: Final = 1.0
+"""How long after its deadline a task may still answer; boosters stop at it, and then have to predict."""
+
 _LOOK_SECONDS: Final = 2.0
 """How often the processor time of busy workers is looked at."""
 
@@ -61,9 +64,18 @@ class Worker:
 
 @dataclass(frozen=True)
 class Lost:
-    """A task whose worker died or hung: how it ended, as the end of a sentence about the process."""
+    """A task without an answer.
+
+    Attributes
+    ----------
+    how : str
+        What became of the process, as the end of a sentence.
+    late : bool
+        Whether it was ended for its deadline; else it died or hung, and another try may succeed.
+    """
 
     how: str
+    late: bool = False
 
 
 class WorkerPool:
@@ -116,9 +128,12 @@ class WorkerPool:
         while self.tasks:
             left = until - time.monotonic()
             busy = {worker.connection: worker for worker in self.workers if worker.task is not None}
-            ready = wait(list(busy), timeout=max(0.0, min(left, _LOOK_SECONDS)))
+            ready = wait(list(busy), timeout=max(0.0, min(left, self._next_deadline(), _LOOK_SECONDS)))
             answered = [self._answer(busy[each]) for each in ready]  # type: ignore[index]
-            answered += [self._replace(worker, "hung and was ended") for worker in self._hung()]
+            answered += [
+                self._replace(worker, Lost("took longer than its share", late=True)) for worker in self._late()
+            ]
+            answered += [self._replace(worker, Lost("hung and was ended")) for worker in self._hung()]
             yield from answered
             if answered or left <= 0:
                 return
@@ -126,7 +141,7 @@ class WorkerPool:
     def end_tasks(self) -> None:
         """End what is being worked on, with the workers that do."""
         for worker in [each for each in self.workers if each.task is not None]:
-            self._replace(worker, "was ended")
+            self._replace(worker, Lost("was ended"))
 
     def _answer(self, worker: Worker) -> tuple[Task, FoldResult | Failure | Lost]:
         try:
@@ -137,12 +152,28 @@ class WorkerPool:
         assert task is not None
         return task, answer
 
-    def _replace(self, worker: Worker, how: str | None) -> tuple[Task, Lost]:
-        ended = how or _host().how_ended(worker.process)
+    def _replace(self, worker: Worker, lost: Lost | None) -> tuple[Task, Lost]:
+        lost = lost or Lost(_host().how_ended(worker.process))
         self._end(worker)
         self.workers[self.workers.index(worker)] = self._start()
         assert worker.task is not None
-        return worker.task, Lost(ended)
+        return worker.task, lost
+
+    def _next_deadline(self) -> float:
+        """Seconds until the first task is late."""
+        now = time.monotonic()
+        return min(
+            (task.deadline + OVERTIME_SECONDS - now for task in self.tasks if task.deadline is not None),
+            default=_LOOK_SECONDS,
+        )
+
+    def _late(self) -> list[Worker]:
+        now = time.monotonic()
+        return [
+            worker
+            for worker in self.workers
+            if worker.task and worker.task.deadline is not None and now > worker.task.deadline + OVERTIME_SECONDS
+        ]
 
     def _hung(self) -> list[Worker]:
         """Busy workers that have not used any processor time for too long."""

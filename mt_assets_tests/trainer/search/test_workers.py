@@ -24,8 +24,13 @@ def outcome(study: StudyResult) -> list[dict[str, Any]]:
 
 
 def children() -> set[int]:
-    """Processes that came from this one."""
-    return {process.pid for process in psutil.Process().children(recursive=True)}
+    """The process that workers come from, and workers."""
+    found = set()
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if any("worker_host" in word for word in process.cmdline()):
+                found.add(process.pid)
+    return found
 
 
 def host_alone() -> int:

@@ -1,0 +1,68 @@
+"""How a limited time is dealt out: folds of a trial, and seconds of a fit.
+
+Nothing here plays a part where trials are counted and not timed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+WANTED_CANDIDATES: Final = 12
+"""So many candidates should fit into the time, before each of them is held to every fold: a dozen start configurations
+of several kinds gain more, together, than more folds for fewer of them."""
+
+COST_FACTOR: Final = 1.5
+"""A candidate costs so many times the fit that is measured, a booster with the library's defaults: slow learning rates
+and deep trees cost more, linear models less."""
+
+PILOT_SHARE: Final = 0.1
+"""Of the time, after which the fit that is measured is stopped: it is then known to be slower."""
+
+TRIAL_SHARE: Final = 0.25
+"""Of all workers' time, that one trial may take at most: no candidate is worth all others."""
+
+LEAST_SECONDS: Final = 0.5
+"""No fit is told to be over sooner: a booster has a few rounds by then."""
+
+
+@dataclass(frozen=True)
+class TimeShares:
+    """Deals out the time of a search.
+
+    Attributes
+    ----------
+    began, limit : float
+        When it began, and when it has to be over, by `time.monotonic()`.
+    workers : int
+    """
+
+    began: float
+    limit: float
+    workers: int
+
+    def affordable_folds(self, seconds: float, folds: int) -> int:
+        """How many folds each trial can run on, when a fit takes so long: at least one."""
+        fits = (self.limit - self.began) * self.workers / max(seconds * COST_FACTOR, 1e-3)
+        return max(1, min(folds, math.floor(fits / WANTED_CANDIDATES)))
+
+    def pilot_deadline(self) -> float:
+        """When the fit that is measured stops."""
+        return self.began + max(LEAST_SECONDS, PILOT_SHARE * (self.limit - self.began))
+
+    def deadline(self, now: float, folds_left: int, folds: int) -> float:
+        """When a fit has to be over, so that its trial ends in time with no more than its share.
+
+        Parameters
+        ----------
+        now : float
+        folds_left : int
+            Of its trial, this one among them.
+        folds : int
+            Of a whole trial.
+        """
+        share = TRIAL_SHARE * (self.limit - self.began) * self.workers / folds
+        rounds = math.ceil(folds_left / self.workers)
+        left = (self.limit - now) / rounds
+        return min(self.limit, now + max(LEAST_SECONDS, min(share, left)))
