@@ -234,13 +234,14 @@ class _Search:
         if measured is not None:
             self.fits.folds = self.fits.folds[: measured["folds"]]
 
-    def _deadline(self, task: Task) -> float | None:
-        """When a fit has to be over, where time is limited."""
+    def _in_time(self, task: Task) -> Task:
+        """The task with the time that it has, where time is limited; until a trial is complete none is ended for it."""
         if self.shares is None:
-            return None
+            return task
         each = next(each for each in self.opened if each.number == task.trial)
         left = len(self.fits.folds) - len(each.answers)
-        return self.shares.deadline(time.monotonic(), left, len(self.fits.folds))
+        deadline = self.shares.deadline(time.monotonic(), left, len(self.fits.folds))
+        return replace(task, deadline=deadline, must_end=self.complete)
 
     def _cut(self, pool: WorkerPool, limit: float) -> StoppedBy:
         """Time is up: what can be told within the grace still counts."""
@@ -256,7 +257,7 @@ class _Search:
         """Give every idle worker a task, as far as there is one."""
         if self.careful:
             if not pool.tasks:
-                pool.submit(replace(self.careful[0], deadline=self._deadline(self.careful[0])))
+                pool.submit(self._in_time(self.careful[0]))
             return
         while pool.idle:
             task = next_task(self.opened, len(self.fits.folds))
@@ -266,7 +267,7 @@ class _Search:
             task = task or next_task(self.opened, len(self.fits.folds), ahead=True)
             if task is None:
                 return
-            pool.submit(replace(task, deadline=self._deadline(task)))
+            pool.submit(self._in_time(task))
 
     def _in_window(self, number: int) -> bool:
         """Whether the trials that this one depends on are finished."""

@@ -28,12 +28,24 @@ class Job:
 
 @dataclass(frozen=True)
 class Task:
-    """One candidate on one fold, for a trial; `deadline` by `time.monotonic()`, which all processes share."""
+    """One candidate on one fold.
+
+    Attributes
+    ----------
+    trial : int
+    candidate : Candidate
+    fold : int
+    deadline : float or None
+        When boosting stops at the best round so far, by `time.monotonic()`, which all processes share.
+    must_end : bool
+        Whether the process is ended that has no answer then.
+    """
 
     trial: int
     candidate: Candidate
     fold: int
     deadline: float | None = None
+    must_end: bool = False
 
 
 @dataclass(frozen=True)

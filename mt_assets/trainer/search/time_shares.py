@@ -65,4 +65,4 @@ class TimeShares:
         share = TRIAL_SHARE * (self.limit - self.began) * self.workers / folds
         rounds = math.ceil(folds_left / self.workers)
         left = (self.limit - now) / rounds
-        return min(self.limit, now + max(LEAST_SECONDS, min(share, left)))
+        return now + max(LEAST_SECONDS, min(share, left))

@@ -163,17 +163,15 @@ class WorkerPool:
         """Seconds until the first task is late."""
         now = time.monotonic()
         return min(
-            (task.deadline + OVERTIME_SECONDS - now for task in self.tasks if task.deadline is not None),
+            (task.deadline + OVERTIME_SECONDS - now for task in self.tasks if task.deadline and task.must_end),
             default=_LOOK_SECONDS,
         )
 
     def _late(self) -> list[Worker]:
-        now = time.monotonic()
-        return [
-            worker
-            for worker in self.workers
-            if worker.task and worker.task.deadline is not None and now > worker.task.deadline + OVERTIME_SECONDS
-        ]
+        """Workers whose task had to be over."""
+        now = time.monotonic() - OVERTIME_SECONDS
+        tasks = [(worker, worker.task) for worker in self.workers if worker.task]
+        return [worker for worker, task in tasks if task.must_end and task.deadline and now > task.deadline]
 
     def _hung(self) -> list[Worker]:
         """Busy workers that have not used any processor time for too long."""
