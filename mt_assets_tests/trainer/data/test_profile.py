@@ -308,7 +308,7 @@ REFUSED = {
         "regression",
     ),
     "dates as target": ({**X, "y": pd.date_range("2024", periods=ROWS)}, {}, "holds dates", None),
-    "no such positive label": ({**X, "y": Y}, {"positiveLabel": "yess"}, "its classes are 'no', 'yes'", "'yes'"),
+    "no such positive label": ({**X, "y": Y}, {"positiveLabel": 1}, "its classes are 'no', 'yes'", "positiveLabel"),
     "no numbers at all": ({**X, "y": Y}, {"featureTypes": {"group": "numeric"}}, "'group' is numeric", None),
 }
 
