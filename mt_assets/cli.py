@@ -133,6 +133,8 @@ def predict(
     scored = score(name, data, output, version=version)
     added = ", ".join(scored.added)
     out.print(f"{scored.rows:,} rows scored by {scored.model} {scored.version}: {output} ({added})", markup=False)
+    for note in scored.notes:
+        out.print(f"Note: {note}", markup=False)
 
 
 @app.command()
