@@ -55,7 +55,7 @@ def train(
             TrainingResult(success=False, error=failure_report(error, phase="spec")).write(output)
         raise
 
-    from mt_assets.console import narrated, show_result
+    from mt_assets.console import narrated, show_missed_gates, show_result
     from mt_assets.training_run import train as run_training
 
     with narrated(out, training_spec):
@@ -64,6 +64,8 @@ def train(
         outcome.result.write(output)
     if training_spec.options.verbosity > 0 or not outcome.result.success:
         show_result(out, err, training_spec, outcome)
+    else:
+        show_missed_gates(err, outcome)
     raise typer.Exit(outcome.exit_code)
 
 
@@ -133,6 +135,8 @@ def predict(
     scored = score(name, data, output, version=version)
     added = ", ".join(scored.added)
     out.print(f"{scored.rows:,} rows scored by {scored.model} {scored.version}: {output} ({added})", markup=False)
+    for note in scored.notes:
+        out.print(f"Note: {note}", markup=False)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from rich.console import Console
@@ -16,6 +16,7 @@ from mt_assets.trainer.planning.plan import TrainingPlan
 
 if TYPE_CHECKING:
     from mt_assets.model_versions import Change, VersionRow
+    from mt_assets.result import TrainingResult
     from mt_assets.trainer.search.result import SearchProgress
     from mt_assets.training_run import Outcome
 
@@ -130,20 +131,37 @@ def show_result(out: Console, err: Console, spec: TrainingSpec, outcome: "Outcom
     for name, value in result.metrics.test.items():
         metrics.add_row(name, _number(value), _number(result.metrics.baseline.get(name)))
     out.print(metrics)
-    for gate in result.gates:
-        out.print(f"Gate {gate['gate']}: {'passed' if gate['passed'] else 'MISSED'} ({gate['reason']})", markup=False)
+    _show_gates(out, result.gates)
     for warning in result.warnings:
         out.print(f"Note: {warning}", markup=False)
-    if result.suggestions:
-        out.print("What may help:")
-    for suggestion in result.suggestions:
-        out.print(f"  - {suggestion}", markup=False)
+    _show_suggestions(out, result)
     if result.promotion:
         out.print(result.promotion["reason"], markup=False)
     out.print(f"Model       {result.model_path}", markup=False)
     if result.experiment.run_id:
         out.print(f"MLflow run  {result.experiment.run_id} at {result.experiment.tracking_uri}", markup=False)
     out.print("To look around: make dev (Dagster UI, MLflow, study dashboard)", markup=False)
+
+
+def show_missed_gates(err: Console, outcome: "Outcome") -> None:
+    """Show what went wrong where a gate was missed, and nothing else."""
+    missed = [gate for gate in outcome.result.gates if not gate["passed"]]
+    if missed:
+        _show_gates(err, missed)
+        _show_suggestions(err, outcome.result)
+
+
+def _show_gates(console: Console, gates: Sequence[dict[str, Any]]) -> None:
+    for gate in gates:
+        verdict = "passed" if gate["passed"] else "MISSED"
+        console.print(f"Gate {gate['gate']}: {verdict} ({gate['reason']})", markup=False)
+
+
+def _show_suggestions(console: Console, result: "TrainingResult") -> None:
+    if result.suggestions:
+        console.print("What may help:")
+    for suggestion in result.suggestions:
+        console.print(f"  - {suggestion}", markup=False)
 
 
 def show_versions(console: Console, versions: Sequence["VersionRow"]) -> None:

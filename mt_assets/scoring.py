@@ -3,13 +3,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 
 from mt_assets import trainer
 from mt_assets.model_versions import chosen_version, model_store, version_model
+from mt_assets.trainer.data.frames import as_datetime, canonical_column
 from mt_assets.trainer.data.table import Table
 from mt_assets.trainer.errors import DataError, SpecError
+from mt_assets.trainer.features.columns import as_number
 from mt_assets.trainer.model import TabularModel
 from mt_assets.trainer.store.atomic import unfinished_folder
 
@@ -19,12 +23,13 @@ BATCH_ROWS = 50_000
 
 @dataclass(frozen=True)
 class Scored:
-    """What was scored: model, version, rows, and the columns that were added."""
+    """What was scored: model, version, rows, the columns that were added, and what is to be known about the data."""
 
     model: str
     version: int
     rows: int
     added: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def predict(name: str, data: str, output: Path, *, version: int | None = None) -> Scored:
@@ -69,7 +74,32 @@ def predict(name: str, data: str, output: Path, *, version: int | None = None) -
     with unfinished_folder(output.absolute().parent) as folder:
         write(scored, folder / "table")
         (folder / "table").replace(output)
-    return Scored(model=store.name, version=chosen.number, rows=len(table), added=tuple(added))
+    notes = _unreadable(model, table)
+    return Scored(model=store.name, version=chosen.number, rows=len(table), added=tuple(added), notes=notes)
+
+
+def _unreadable(model: TabularModel, table: Table) -> tuple[str, ...]:
+    """Columns of text in place of numbers or dates: what cannot be read in them counts as missing, which is told."""
+    notes = []
+    for column, role in model.pipeline["preprocessor"].columns.items():
+        if role not in READ_AS:
+            continue
+        kind, read = READ_AS[role]
+        values = canonical_column(table.frame([column])[column])
+        lost = values[values.notna() & pd.isna(read(values))] if values.dtype == object else values[:0]
+        if len(lost):
+            count = f"{len(lost):,} value{'' if len(lost) == 1 else 's'} of '{column}'"
+            notes.append(
+                f"{count} are no {kind}, as they were in training (such as {lost.iloc[0]!r}); they count as missing."
+            )
+    return tuple(notes)
+
+
+READ_AS: dict[str, tuple[str, Callable[[pd.Series], Any]]] = {
+    "numeric": ("numbers", as_number),
+    "datetime": ("dates", as_datetime),
+}
+"""What columns of a role hold, and how text in them is read."""
 
 
 def _predictions(model: TabularModel, table: Table) -> dict[str, pa.ChunkedArray]:

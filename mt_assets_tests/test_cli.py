@@ -94,6 +94,20 @@ def test_a_missed_gate_is_exit_code_3_with_everything_kept_and_nothing_promoted(
     assert not list((store.folder / "failures").glob("*"))
 
 
+def test_what_checks_doubt_and_gates_miss_is_told_however_little_is_asked_for(
+    tmp_path: Path, home: Path, write_spec: Any, mt_assets: Callable[..., Any], customers: Any
+) -> None:
+    leaky = customers().assign(left_on=lambda frame: (frame["target"] == "yes") * 7.5)
+    gate = {"cv.accuracy_std": "<0"}
+    spec = write_spec(tmp_path / "churn", leaky, qualityGates=gate, options={"verbosity": 0})
+    answer = mt_assets("train", spec, "--output", tmp_path / "result.json")
+    assert answer.code == 3
+    assert answer.out.strip() == ""
+    assert answer.err.startswith("Gate cv.accuracy_std < 0: MISSED")
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert any("Nearly perfect on their own: 'left_on'" in warning for warning in result["warnings"])
+
+
 def test_a_training_that_fails_is_exit_code_1_with_every_partial_result(
     tmp_path: Path,
     home: Path,

@@ -95,6 +95,19 @@ def test_rows_are_scored_by_the_champion_with_their_columns_in_any_order(
     assert (scored[["probability_no", "probability_yes"]].to_numpy() == stored.model.predict_proba(rows)).all()
 
 
+def test_values_that_cannot_be_read_as_in_training_are_told(
+    model: Model, mt_assets: Callable[..., Any], customers: Any, tmp_path: Path
+) -> None:
+    rows = customers(30, seed=9).drop(columns="target").astype({"income": object})
+    rows.loc[:2, "income"] = "45,000 EUR"
+    rows.loc[3, "income"] = None
+    rows.to_csv(tmp_path / "new.csv", index=False)
+    answer = mt_assets("predict", "churn", tmp_path / "new.csv", "--output", tmp_path / "scored.csv")
+    assert answer.code == 0
+    assert "3 values of 'income' are no numbers, as they were in training (such as '45,000 EUR')" in answer.out
+    assert "'age'" not in answer.out
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".feather"])
 def test_scores_are_written_in_the_form_that_the_name_says(
     suffix: str, model: Model, mt_assets: Callable[..., Any], tmp_path: Path

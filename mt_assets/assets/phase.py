@@ -141,8 +141,11 @@ def phase(
                     stop_if_blocked(spec, verdicts, blocking)
                 seconds = time.monotonic() - started
                 for name, part in parts.items():
+                    doubts = tuple(
+                        check.message for check in part.checks if not check.passed and not blocking[check.name]
+                    )
                     version = run.store.stage(
-                        name, part.value, phase=function.__name__, inputs=made_from, seconds=seconds
+                        name, part.value, phase=function.__name__, inputs=made_from, seconds=seconds, doubts=doubts
                     )
                     yield _materialized(dg.AssetKey([spec.name, name]), version, part)
             if speaks_last:

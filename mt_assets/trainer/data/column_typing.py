@@ -112,7 +112,7 @@ def _without_markers(name: str, encoded: pa.DictionaryArray) -> tuple[pa.Array, 
         labels = distinct.filter(written).to_pylist()
         count = pc.sum(pc.fill_null(written.take(encoded.indices), False)).as_py()
         shown = ", ".join(f"'{label}'" for label in sorted(labels))
-        notes.append(f"{shown} in '{name}' is read as missing ({count} rows).")
+        notes.append(f"{shown} in '{name}' is read as missing ({count:,} row{'' if count == 1 else 's'}).")
     return pc.if_else(marker, pa.scalar(None, pa.string()), distinct), notes
 
 

@@ -74,6 +74,11 @@ class ColumnFacts:
         words = re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", self.name).lower())
         return not _ID_WORDS.isdisjoint(words)
 
+    @property
+    def frame_index(self) -> bool:
+        """It is called as pandas calls an index without a name that is written with the columns."""
+        return re.fullmatch(r"__index_level_\d+__|Unnamed: 0", self.name) is not None
+
 
 @dataclass(frozen=True)
 class RoleRule:
@@ -98,6 +103,11 @@ ROLE_RULES: tuple[RoleRule, ...] = (
         "id",
         lambda c: c.kind == "number" and c.whole and c.near_unique and c.named_id,
         "named as an id, with {unique} different whole numbers in {rows} rows",
+    ),
+    RoleRule(
+        "id",
+        lambda c: c.kind == "number" and c.whole and c.frame_index,
+        "row numbers of a pandas frame, which were written as a column",
     ),
     RoleRule("numeric", lambda c: c.kind == "number", "numbers"),
     RoleRule(

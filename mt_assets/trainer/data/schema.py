@@ -30,6 +30,9 @@ MISSING_RISE = 0.1
 """Rise of the share of missing values that is told. From 100 rows on a share varies by less than this from sample to
 sample (two standard errors, sqrt(p (1 - p) / n), are at most 0.1), so that more is a change in the data."""
 
+_GONE, _EMPTY = "column_in_dataframe", "has_values"
+"""Names of the checks that a column is there (pandera's) and that it is not empty (ours)."""
+
 _UNUSED_ROLES = ("id", "constant", "drop")
 _KINDS = {"float64": "numbers", "int64": "whole numbers", "bool": "true or false", "object": "text"}
 
@@ -157,7 +160,7 @@ def _parts(expected: pandera.DataFrameSchema, table: Table) -> Iterator[tuple[pa
 def _broken(values: pd.DataFrame, expected: pandera.DataFrameSchema) -> list[dict[str, Any]]:
     """Failure cases of these columns."""
     frame, empty = _comparable(values, expected)
-    cases = [_case(name, "has_values", "all values are missing", len(frame)) for name in empty]
+    cases = [_case(name, _EMPTY, "all values are missing", len(frame)) for name in empty]
     # Kinds first: on a column of another kind, pandera lists every value.
     other_kind = {name: _kind(frame[name]) for name in _other_kinds(frame, expected)}
     for name, kind in other_kind.items():
@@ -211,6 +214,15 @@ def _other_kinds(frame: pd.DataFrame, expected: pandera.DataFrameSchema) -> list
     return other
 
 
+def _told(column: str, check: str, failure_case: str, count: int) -> str:
+    """A failure case as part of a sentence."""
+    if check in (_GONE, _EMPTY):
+        return f"'{column}': {failure_case}"
+    if check.startswith("holds "):
+        return f"'{column}' {failure_case}, where {check.removeprefix('holds ')} are expected"
+    return f"'{column}' breaks {check} in {count:,} row{'' if count == 1 else 's'}, such as {failure_case}"
+
+
 def _family(letter: str) -> str:
     return {"i": "number", "u": "number", "f": "number", "b": "number", "M": "time"}.get(letter, "text")
 
@@ -230,7 +242,7 @@ def _without(expected: pandera.DataFrameSchema, names: list[str]) -> pandera.Dat
 
 def _failure_cases(found: pd.DataFrame) -> list[dict[str, Any]]:
     """pandera's failure cases, one row for each column, check and value."""
-    lost = found["check"] == "column_in_dataframe"
+    lost = found["check"] == _GONE
     column = found["column"].where(~lost, found["failure_case"]).astype(str)
     case = found["failure_case"].where(~lost, "the column is gone").astype(str).str.slice(0, 80)
     grouped = pd.DataFrame({"column": column, "check": found["check"].astype(str), "failure_case": case})
@@ -270,6 +282,6 @@ def _message(cases: list[dict[str, Any]], notes: list[str]) -> str:
     if not columns:
         return " ".join(["The data has the form that it should have.", *notes])
     firsts = [next(case for case in cases if case["column"] == name) for name in columns[:5]]
-    told = "; ".join(f"'{case['column']}' {case['check']}: {case['failure_case']}" for case in firsts)
+    told = "; ".join(_told(**case) for case in firsts)
     more = f"; and {len(columns) - 5} more" if len(columns) > 5 else ""
     return f"The data breaks its schema in {len(columns)} column{'s' if len(columns) > 1 else ''}: {told}{more}."

@@ -229,7 +229,10 @@ def plain(table: pa.Table) -> pa.Table:
     if blank:
         raise DataError(
             f"Column number {blank[0]} of the data has no name (its header is empty or only blanks).",
-            suggestions=("Give every column a name in the header.",),
+            suggestions=(
+                "Give every column a name in the header.",
+                *(("Write a pandas frame without its index: `to_csv(…, index=False)`.",) if blank == [1] else ()),
+            ),
         )
     columns = [_plain_column(name, column) for name, column in zip(names, table.columns, strict=True)]
     return with_parts(with_notes(pa.Table.from_arrays(columns, names=names), notes_of(table)), parts_of(table))

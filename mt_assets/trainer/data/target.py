@@ -251,7 +251,7 @@ def _positive(name: str, classes: tuple[Label, ...], counts: tuple[int, ...], as
         if not matches:
             raise DataError(
                 f"positiveLabel {asked!r} is not a class of '{name}'; its classes are {shown}.",
-                suggestions=(meant(str(asked), map(str, classes)),),
+                suggestions=("Set positiveLabel to one of them, or leave it out: a recorded rule then decides.",),
             )
     if len(classes) != 2:
         return None

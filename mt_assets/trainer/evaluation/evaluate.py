@@ -326,7 +326,7 @@ def check_beats_baseline(evaluation: Evaluation) -> Check:
     passed = gain > error
     message = (
         f"{metric} is {evaluation.test[metric]:.4g}, the baseline's {evaluation.baseline[metric]:.4g}: "
-        f"{'better' if gain > 0 else 'not better'} by {abs(gain):.3g}, with a standard error of {error:.2g}."
+        f"{'better' if gain > 0 else 'worse'} by {abs(gain):.3g}, with a standard error of {error:.2g}."
     )
     if not passed:
         message += " The columns may hold nothing about the target, or too few rows are left to show it."

@@ -261,8 +261,8 @@ def _refuse(key: str, value: str, problem: str, allowed: tuple[str, ...]) -> Non
     near = difflib.get_close_matches(value, allowed, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise SpecError(
-        f"`{key}` is {value!r}, which {problem}.{hint} Allowed: {', '.join(allowed)}.",
-        suggestions=(f"Set `{key}` to one of {', '.join(allowed)}.",),
+        f"`{key}` is {value!r}, which {problem}.{hint}",
+        suggestions=(f"Allowed for `{key}`: {', '.join(allowed)}.",),
     )
 
 

@@ -1,6 +1,6 @@
 """The result of a training, put together from what its phases stored."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ def successful_result(
         "experiment_run": recorded,
         "registered_model": registered,
     }
-    return TrainingResult(success=True, **_parts(spec, stored, training.seconds))
+    return TrainingResult(success=True, **_parts(spec, stored, training.seconds, training.doubts))
 
 
 def failed_result(spec: TrainingSpec, store: ModelStore, run_id: str) -> TrainingResult:
@@ -70,8 +70,9 @@ def failed_result(spec: TrainingSpec, store: ModelStore, run_id: str) -> Trainin
     }
     stored = {name: store.get(version.address) for name, version in made.items()}
     seconds = {version.phase: version.seconds for version in made.values()}
+    doubts = [doubt for version in sorted(made.values(), key=lambda each: each.created) for doubt in version.doubts]
     error = ErrorReport.model_validate(report) if report else UNEXPLAINED
-    return TrainingResult(success=False, error=error, **_parts(spec, stored, seconds))
+    return TrainingResult(success=False, error=error, **_parts(spec, stored, seconds, doubts))
 
 
 def check_quality_gates(promotion: PromotionDecision) -> Check:
@@ -87,7 +88,9 @@ def check_quality_gates(promotion: PromotionDecision) -> Check:
     )
 
 
-def _parts(spec: TrainingSpec, stored: Mapping[str, Any], seconds: Mapping[str, float]) -> dict[str, Any]:
+def _parts(
+    spec: TrainingSpec, stored: Mapping[str, Any], seconds: Mapping[str, float], doubts: Sequence[str]
+) -> dict[str, Any]:
     """Return the keys of the result that the stored assets can fill."""
     parts: dict[str, Any] = {
         "budget": Budget(asked=spec.options.time_budget, spent=sum(seconds.values()), phases=dict(seconds)),
@@ -100,6 +103,8 @@ def _parts(spec: TrainingSpec, stored: Mapping[str, Any], seconds: Mapping[str, 
         parts["warnings"] = profile.warnings
     if splits := stored.get("folds"):
         parts["warnings"] = (*parts.get("warnings", ()), *splits.warnings)
+    if doubts:
+        parts["warnings"] = (*parts.get("warnings", ()), *doubts)
     if plan := stored.get("training_plan"):
         parts |= {"decisions": plan.decisions, "metric": plan.metric}
     if study := stored.get("optuna_study"):

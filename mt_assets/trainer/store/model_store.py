@@ -47,6 +47,8 @@ class AssetVersion(Record):
         Wall time that making it took.
     made_from : dict
         Address of every asset upstream of it, direct or not.
+    doubts : tuple of str
+        What the checks said that failed without stopping the phase.
     """
 
     asset: str
@@ -56,6 +58,7 @@ class AssetVersion(Record):
     created: str
     seconds: float
     made_from: dict[str, str]
+    doubts: tuple[str, ...] = ()
 
 
 class Training(Record):
@@ -73,6 +76,8 @@ class Training(Record):
         Wall time of each phase.
     addresses : dict
         Address of every asset of the training that is there.
+    doubts : tuple of str
+        What the checks said that failed without stopping the training.
     """
 
     number: int
@@ -80,6 +85,7 @@ class Training(Record):
     ended: str
     seconds: dict[str, float]
     addresses: dict[str, str]
+    doubts: tuple[str, ...] = ()
 
 
 class ModelVersion(Record):
@@ -354,7 +360,16 @@ class RunStore:
             self._values[address] = self.store.get(address)
         return self._values[address]
 
-    def stage(self, asset: str, value: Storable, *, phase: str, inputs: list[str], seconds: float) -> AssetVersion:
+    def stage(
+        self,
+        asset: str,
+        value: Storable,
+        *,
+        phase: str,
+        inputs: list[str],
+        seconds: float,
+        doubts: tuple[str, ...] = (),
+    ) -> AssetVersion:
         """Store a value durably as the next version of an asset, without making it current yet."""
         made_from: dict[str, str] = {}
         for name in inputs:
@@ -368,6 +383,7 @@ class RunStore:
             created=now(),
             seconds=round(seconds, 3),
             made_from=made_from,
+            doubts=doubts,
         )
 
     def publish(self, version: AssetVersion) -> None:
@@ -387,7 +403,8 @@ class RunStore:
         StoreError
             If there is no such version, or something that its verdict was made from is not current any more.
         """
-        for asset in self.pin(VERDICT).made_from:
+        judged = self.pin(VERDICT).made_from
+        for asset in judged:
             self.pin(asset)
         version = self.store.version(number)
         if version is None:
@@ -395,5 +412,10 @@ class RunStore:
         seconds = {made.phase: made.seconds for made in self._pins.values() if made.run_id == version.run_id}
         addresses = {name: made.address for name, made in self._pins.items()}
         return Training(
-            number=number, run_id=version.run_id, ended=version.created, seconds=seconds, addresses=addresses
+            number=number,
+            run_id=version.run_id,
+            ended=version.created,
+            seconds=seconds,
+            addresses=addresses,
+            doubts=tuple(doubt for asset in judged for doubt in self._pins[asset].doubts),
         )

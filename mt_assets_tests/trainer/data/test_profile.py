@@ -35,6 +35,7 @@ COLUMNS = {
     "customer_id": RNG.permutation(ROWS),
     "customerId": RNG.permutation(ROWS) * 7,
     "hotel_id": np.arange(ROWS) % 7,
+    "__index_level_0__": RNG.permutation(np.arange(ROWS) % 40),
     "uuid": [str(uuid.UUID(int=at * 7919)) for at in range(ROWS)],
     "boolean": np.arange(ROWS) % 2 == 0,
     "labels": np.tile(["a", "b", "c"], ROWS // 3),
@@ -55,6 +56,7 @@ ROLES = {
     "customer_id": "id",
     "customerId": "id",
     "hotel_id": "numeric",
+    "__index_level_0__": "id",
     "uuid": "id",
     "boolean": "boolean",
     "labels": "categorical",
@@ -308,7 +310,7 @@ REFUSED = {
         "regression",
     ),
     "dates as target": ({**X, "y": pd.date_range("2024", periods=ROWS)}, {}, "holds dates", None),
-    "no such positive label": ({**X, "y": Y}, {"positiveLabel": "yess"}, "its classes are 'no', 'yes'", "'yes'"),
+    "no such positive label": ({**X, "y": Y}, {"positiveLabel": 1}, "its classes are 'no', 'yes'", "positiveLabel"),
     "no numbers at all": ({**X, "y": Y}, {"featureTypes": {"group": "numeric"}}, "'group' is numeric", None),
 }
 

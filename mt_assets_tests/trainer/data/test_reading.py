@@ -125,7 +125,7 @@ def test_what_was_read_as_missing_is_noted(tmp_path: Path) -> None:
     notes = notes_of(read_table(write(tmp_path, "a.csv", "x,y\n?,1\nb,NA\n,3\n?,4\n")))
 
     assert "'?' in 'x' is read as missing (2 rows)." in notes
-    assert "'NA' in 'y' is read as missing (1 rows)." in notes
+    assert "'NA' in 'y' is read as missing (1 row)." in notes
 
 
 REFUSED = {
@@ -168,6 +168,15 @@ def test_bad_files_are_refused_in_one_paragraph(tmp_path: Path, case: str) -> No
 
     assert "\n" not in caught.value.message
     assert caught.value.suggestions
+
+
+def test_the_index_of_a_pandas_frame_is_refused_with_its_remedy(tmp_path: Path) -> None:
+    pd.DataFrame({"a": [1, 2]}).to_csv(tmp_path / "a.csv")
+
+    with pytest.raises(DataError, match="Column number 1 of the data has no name") as caught:
+        read_table(str(tmp_path / "a.csv"))
+
+    assert any("index=False" in suggestion for suggestion in caught.value.suggestions)
 
 
 def test_a_parquet_file_named_csv_is_refused(tmp_path: Path) -> None:

@@ -80,6 +80,18 @@ def test_what_is_not_allowed(case: str) -> None:
     assert "\n" not in check.message
 
 
+SAID: list[tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = [
+    (lambda f: f.drop(columns="x"), "in 1 column: 'x': the column is gone."),
+    (lambda f: f.assign(s=None), "in 1 column: 's': all values are missing."),
+    (lambda f: f.assign(x="1 kg"), "in 1 column: 'x' holds text such as '1 kg', where numbers are expected."),
+]
+
+
+@pytest.mark.parametrize(("change", "said"), SAID)
+def test_what_broke_is_said_in_words_of_the_data(change: Callable[[pd.DataFrame], pd.DataFrame], said: str) -> None:
+    assert said in check_schema(Table.of(change(frame())), SCHEMA).message
+
+
 def test_new_columns_and_labels_are_noted() -> None:
     check = check_schema(Table.of(frame().assign(new=1, s="c")), SCHEMA)
 

@@ -43,7 +43,7 @@ def local_files(name: str) -> list[DataFile]:
     raise DataError(
         f"There is no file {path}."
         + ("" if path.parent.is_dir() or _is_pattern(path) else f" The folder {path.parent} does not exist either."),
-        suggestions=(f"Did you mean {path.parent / near}?" if near else "Check trainDataPath.",),
+        suggestions=(f"Did you mean {path.parent / near}?" if near else "Check the path.",),
     )
 
 
