@@ -36,7 +36,6 @@ LIMITS: dict[str, tuple[Callable[[Any], bool] | tuple[Any, ...], str]] = {
     "options.ensemble": (("auto", "none"), "`auto`, `none`"),
     "options.memoryLimit": ((None,), LEAVE_OUT),
     "options.device": (("auto", "cpu"), "`auto`, `cpu`"),
-    "options.featureGeneration": (("auto", False), "`auto`, false"),
 }
 """Key -> (values that this version can serve, as a list or as a test; how those are told to a person)."""
 

@@ -13,6 +13,7 @@ from mt_assets.trainer.algorithms.algorithm import (
     FitReport,
     FitSetting,
     Params,
+    is_over,
     stopping_class_weight,
     within,
 )
@@ -122,22 +123,50 @@ class LightGBM(Algorithm):
         *,
         class_weight: str | None = None,
         categories: int = 0,
+        deadline: float | None = None,
     ) -> FitReport:
         """Fit; with validation rows and patience stop at the best round by log-loss or squared error."""
         import lightgbm
 
         of_categories = list(range(X.shape[1] - categories, X.shape[1])) or "auto"
+        clock = _Clock(deadline)
         if X_valid is None or y_valid is None or not patience or not len(y_valid):
-            estimator.fit(X, y, categorical_feature=of_categories)
-            return FitReport()
+            estimator.fit(X, y, categorical_feature=of_categories, callbacks=[clock])
+            return FitReport(cut=clock.cut)
 
         weight = stopping_class_weight(y, class_weight)
         weights = {"eval_class_weight": [weight]} if weight is not None else {}
         stop = lightgbm.early_stopping(patience, first_metric_only=True, verbose=False)
         estimator.fit(
-            X, y, eval_X=X_valid, eval_y=y_valid, callbacks=[stop], categorical_feature=of_categories, **weights
+            X, y, eval_X=X_valid, eval_y=y_valid, callbacks=[stop, clock], categorical_feature=of_categories, **weights
         )
-        return FitReport(best_iteration=int(estimator.best_iteration_))
+        return FitReport(best_iteration=int(estimator.best_iteration_), cut=clock.cut)
 
     def with_iterations(self, params: Mapping[str, Any], iterations: int | None) -> Params:
         return dict(params) if iterations is None else {**params, "n_estimators": iterations}
+
+
+class _Clock:
+    """Callback that ends boosting at the deadline, with the best round so far as the best one."""
+
+    order = 40  # after that of early stopping, which may end the fit by itself
+
+    def __init__(self, deadline: float | None) -> None:
+        self._deadline = deadline
+        self._best: tuple[int, Any] | None = None
+        self.cut = False
+
+    def __call__(self, env: Any) -> None:
+        from lightgbm.callback import EarlyStopException
+
+        results = env.evaluation_result_list or []
+        if self._best is None or not results or _is_better(results[0], self._best[1][0]):
+            self._best = (env.iteration, list(results))
+        if is_over(self._deadline, env.iteration + 1) and env.iteration + 1 < env.end_iteration:
+            self.cut = True
+            raise EarlyStopException(*self._best)
+
+
+def _is_better(new: Any, old: Any) -> bool:
+    """Whether a result (data, metric, value, whether higher is better, ...) is better than an earlier one."""
+    return bool(new[2] > old[2] if new[3] else new[2] < old[2])

@@ -14,6 +14,7 @@ from mt_assets.trainer.algorithms.algorithm import (
     FitReport,
     FitSetting,
     Params,
+    is_over,
     stopping_class_weight,
 )
 
@@ -81,6 +82,7 @@ class XGBoost(Algorithm):
         *,
         class_weight: str | None = None,
         categories: int = 0,
+        deadline: float | None = None,
     ) -> FitReport:
         """Fit; with validation rows and patience stop at the best round by log-loss or squared error.
 
@@ -91,15 +93,18 @@ class XGBoost(Algorithm):
         weights: dict[str, Any] = {}
         if class_weight is not None:
             weights["sample_weight"] = compute_sample_weight(class_weight, y)
-        if X_valid is None or y_valid is None or not patience or not len(y_valid):
-            estimator.fit(X, y, **weights)
-            return FitReport()
-        stopping = stopping_class_weight(y, class_weight)
-        if stopping is not None:
-            weights["sample_weight_eval_set"] = [compute_sample_weight(stopping, y_valid)]
-        estimator.set_params(early_stopping_rounds=patience)
-        estimator.fit(X, y, eval_set=[(X_valid, y_valid)], verbose=False, **weights)
-        return FitReport(best_iteration=int(estimator.best_iteration) + 1)
+        stops = X_valid is not None and y_valid is not None and bool(patience) and len(y_valid) > 0
+        if stops:
+            stopping = stopping_class_weight(y, class_weight)
+            if stopping is not None:
+                weights["sample_weight_eval_set"] = [compute_sample_weight(stopping, y_valid)]
+            weights |= {"eval_set": [(X_valid, y_valid)], "verbose": False}
+            estimator.set_params(early_stopping_rounds=patience)
+        clock = _clock(deadline)
+        estimator.set_params(callbacks=[clock])
+        estimator.fit(X, y, **weights)
+        estimator.set_params(callbacks=None)  # of this fit alone; a stored model need not carry it
+        return FitReport(best_iteration=int(estimator.best_iteration) + 1 if stops else None, cut=clock.cut)
 
     def with_iterations(self, params: Mapping[str, Any], iterations: int | None) -> Params:
         return dict(params) if iterations is None else {**params, "n_estimators": iterations}
@@ -117,3 +122,17 @@ def _point(rate: float, depth: int, child: float, **others: Any) -> Params:
         "reg_lambda": 1.0,
         **others,
     }
+
+
+def _clock(deadline: float | None) -> Any:
+    """A callback that ends boosting at the deadline; its `cut` tells whether it did."""
+    from xgboost.callback import TrainingCallback
+
+    class Clock(TrainingCallback):  # type: ignore[misc]
+        cut = False
+
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+            self.cut = self.cut or is_over(deadline, epoch + 1)
+            return self.cut
+
+    return Clock()

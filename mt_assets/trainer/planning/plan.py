@@ -68,6 +68,8 @@ class TrainingPlan(Record):
         Of a false positive and a false negative, where the spec speaks of `cost`.
     calibrate : bool
         Whether calibration is tried; it is kept only where it helps out of fold.
+    feature_generation, log_target : bool
+        Whether candidates with columns made from others, and of the target's logarithm, compete with those without.
     decisions : tuple of Decision
         Every choice above and those about target and folds, in the order in which they were made.
     """
@@ -95,6 +97,8 @@ class TrainingPlan(Record):
     beta: float | None = None
     costs: tuple[float, float] | None = None
     calibrate: bool = False
+    feature_generation: bool = False
+    log_target: bool = False
     decisions: tuple[Decision, ...]
 
     def extended(self, rounds: int) -> "TrainingPlan":
@@ -197,6 +201,8 @@ def decide(facts: Facts, earlier: tuple[Decision, ...] = ()) -> TrainingPlan:
         beta=facts.spec.beta,
         costs=facts.spec.costs,
         calibrate=value["calibrate"],
+        feature_generation=value["feature_generation"],
+        log_target=value["log_target"],
         decisions=(*earlier, *decisions.values()),
     )
 

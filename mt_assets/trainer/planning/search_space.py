@@ -15,6 +15,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from mt_assets.spec_ranges import ParameterRange, is_number
 from mt_assets.spec_values import shown
 from mt_assets.trainer.algorithms.algorithm import Algorithm, FitSetting, Params
+from mt_assets.trainer.algorithms.pipeline import pipeline_space
 from mt_assets.trainer.errors import SpecError
 
 KEY = "hyperparameterSearch.searchSpace"
@@ -43,7 +44,8 @@ def search_space(
     SpecError
         A parameter that the algorithm does not have, or values that it cannot take.
     """
-    space = learner.space(setting)
+    around = pipeline_space(learner, setting)
+    space = {**learner.space(setting), **around}
     for name, value in asked.items():
         if name not in space:
             raise _unknown(learner.name, name, tuple(space))
@@ -53,7 +55,8 @@ def search_space(
             raise SpecError(f"`{KEY}.{learner.name}.{name}` {error}.") from None
     starts: list[Params] = []
     for start in learner.starts(setting):
-        moved = {name: _moved(value, space[name]) if name in asked else value for name, value in start.items()}
+        full = {**start, **{name: start.get(name, False) for name in around}}
+        moved = {name: _moved(value, space[name]) if name in asked else value for name, value in full.items()}
         if moved not in starts:
             starts.append(moved)
     return space, tuple(starts)
