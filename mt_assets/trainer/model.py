@@ -219,8 +219,13 @@ class TabularModel(BaseEstimator):
 
     @property
     def source_columns(self) -> dict[str, str]:
-        """The original column of each encoded feature."""
+        """The original column of each encoded feature; of one that is made from several the first."""
         return dict(self.pipeline["preprocessor"].source_columns_)
+
+    @property
+    def parents(self) -> dict[str, tuple[str, ...]]:
+        """The original columns of each encoded feature that is made from others."""
+        return dict(self.pipeline["preprocessor"].parents_)
 
     def __sklearn_is_fitted__(self) -> bool:
         return True

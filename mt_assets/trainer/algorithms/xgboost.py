@@ -15,7 +15,9 @@ from mt_assets.trainer.algorithms.algorithm import (
     FitSetting,
     Params,
     is_over,
+    slowest_rate,
     stopping_class_weight,
+    within,
 )
 
 MAX_ROUNDS: Final = 2_000
@@ -51,7 +53,7 @@ class XGBoost(Algorithm):
         """TabArena's ranges with the library's defaults inside; without its growth policies and category switches."""
         deepest = max(6, min(10, int(np.log2(max(setting.rows, 2)))))
         return {
-            "learning_rate": FloatDistribution(5e-3, 0.3, log=True),
+            "learning_rate": FloatDistribution(slowest_rate(setting), 0.3, log=True),
             "max_depth": IntDistribution(3, deepest, log=True),
             "min_child_weight": FloatDistribution(1e-3, 5.0, log=True),
             "subsample": FloatDistribution(0.6, 1.0),
@@ -62,14 +64,20 @@ class XGBoost(Algorithm):
         }
 
     def starts(self, setting: FitSetting) -> tuple[Params, ...]:
-        """The library's default, AutoGluon's XGB_r89 (`zeroshot_2023`), and pytabkit's tuned defaults."""
+        """The library's default, AutoGluon's XGB_r89 (`zeroshot_2023`), pytabkit's tuned defaults, and XGB_r33."""
         deepest = max(6, min(10, int(np.log2(max(setting.rows, 2)))))
         tuned = (
             _point(0.08, 6, 1e-3, subsample=0.65, colsample_bylevel=0.9, reg_lambda=0.0)
             if setting.task == "classification"
             else _point(0.05, min(9, deepest), 2.0, subsample=0.70, reg_lambda=0.0)
         )
-        return (_point(0.3, 6, 1.0), _point(0.08776, 5, 0.6294, colsample_bytree=0.6628), tuned)
+        points = (
+            _point(0.3, 6, 1.0),
+            _point(0.08776, 5, 0.6294, colsample_bytree=0.6628),
+            tuned,
+            _point(0.01806, deepest, 0.6029, colsample_bytree=0.6917),
+        )
+        return tuple(within(self.space(setting), point) for point in points)
 
     def fit(
         self,
@@ -128,7 +136,7 @@ def _clock(deadline: float | None) -> Any:
     """A callback that ends boosting at the deadline; its `cut` tells whether it did."""
     from xgboost.callback import TrainingCallback
 
-    class Clock(TrainingCallback):  # type: ignore[misc]
+    class Clock(TrainingCallback):
         cut = False
 
         def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:

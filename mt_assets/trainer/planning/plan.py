@@ -210,7 +210,7 @@ def decide(facts: Facts, earlier: tuple[Decision, ...] = ()) -> TrainingPlan:
 def _without_absent(decisions: dict[str, Decision], facts: Facts) -> dict[str, Decision]:
     """The two decisions about algorithms without what cannot be trained here, and saying so."""
     recommended = meant(facts)
-    entered = competing(recommended, CONTRACT_NAMES[facts.task])
+    entered = competing(recommended, CONTRACT_NAMES[facts.task], facts.rows)
     candidates = decisions[CANDIDATES.decision].value
     value = {
         RECOMMENDATION.decision: [name for name in recommended if name in facts.available] or candidates[:1],
