@@ -11,6 +11,7 @@ from typing import Any, Final
 from optuna.distributions import CategoricalDistribution
 
 from mt_assets.trainer.algorithms.algorithm import Algorithm, Encoding, FitSetting, Params
+from mt_assets.trainer.algorithms.registry import GENERATES
 
 GENERATED: Final = "generated_features"
 """Whether columns made from others are added, see `features.generation`."""
@@ -18,14 +19,10 @@ GENERATED: Final = "generated_features"
 LOG_TARGET: Final = "log_target"
 """Whether the logarithm of the target is learned, see `log_target.LogTarget`."""
 
-_TREES: Final = frozenset({"lightgbm", "xgboost", "gradient_boosting"})
-"""Which may have generated columns: what the published portfolios give them to, and their kind. Forests fit several
-times as long on them, linear models and networks would need them scaled, CatBoost combines categories itself."""
-
 
 def pipeline_space(learner: Algorithm, setting: FitSetting) -> dict[str, CategoricalDistribution]:
     """Those that an algorithm is offered on this data; `False`, which changes nothing, comes first."""
-    offered = {GENERATED: setting.generation and learner.name in _TREES, LOG_TARGET: setting.log_target}
+    offered = {GENERATED: setting.generation and learner.name in GENERATES, LOG_TARGET: setting.log_target}
     return {name: CategoricalDistribution([False, True]) for name, holds in offered.items() if holds}
 
 

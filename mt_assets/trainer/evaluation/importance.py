@@ -82,8 +82,8 @@ def explain(
 
     Rows are encoded once, and what a column was encoded into is shuffled together: encoding is row by row, so this
     equals shuffling the column itself. Where encoded features are made from several columns, the column itself is
-    shuffled and the rows are encoded again. A column that the model's own importance says it never used cannot matter, and
-    is not tried.
+    shuffled and the rows are encoded again. A column that the model's own importance says it never used cannot matter,
+    and is not tried.
 
     Parameters
     ----------
