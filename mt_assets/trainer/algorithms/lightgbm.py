@@ -129,8 +129,7 @@ class LightGBM(Algorithm):
             self._point(
                 setting, rate, leaves, leaf_rows,
                 feature_fraction=columns, bagging_fraction=rows, extra_trees=extra, lambda_l1=l1, lambda_l2=l2,
-                **({GENERATED: True} if generated and setting.generation else {}),
-            )
+            ) | ({GENERATED: True} if generated and setting.generation else {})
             for suits, generated, rate, leaves, leaf_rows, columns, rows, extra, l1, l2 in PORTFOLIO
             if suits in ("any", "small" if small else "large")
         ]  # fmt: skip
