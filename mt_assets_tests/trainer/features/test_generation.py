@@ -102,13 +102,17 @@ def test_rows_are_made_again_one_by_one_in_any_order_and_with_what_is_new() -> N
     order = np.random.default_rng(1).permutation(len(frame))
     np.testing.assert_array_equal(preprocessor.transform(frame.iloc[order][["day", "b", "shop", "a"]]), whole[order])
     np.testing.assert_array_equal(preprocessor.transform(frame.iloc[[5]]), whole[[5]])
-    odd = pd.DataFrame({"a": [np.inf, 0.0, np.nan], "b": [0.0, 0.0, 1.0], "shop": ["new", None, "p"], "day": [None] * 3})
+    odd = pd.DataFrame(
+        {"a": [np.inf, 0.0, np.nan], "b": [0.0, 0.0, 1.0], "shop": ["new", None, "p"], "day": [None] * 3}
+    )
     made = preprocessor.transform(odd)
     assert made.shape == (3, whole.shape[1])
     assert not np.isinf(made).any()
 
 
-@pytest.mark.parametrize("roles", [{"flat": "numeric"}, {"when": "datetime"}, {"flat": "numeric", "one": "categorical"}])
+@pytest.mark.parametrize(
+    "roles", [{"flat": "numeric"}, {"when": "datetime"}, {"flat": "numeric", "one": "categorical"}]
+)
 def test_where_nothing_can_be_made_it_is_the_native_encoding(roles: dict[str, str]) -> None:
     n = 40
     frame = pd.DataFrame(
