@@ -26,9 +26,6 @@ MAX_ROUNDS: Final = 2_000
 SMALL_ROWS: Final = 10_000
 """Below, the entries of the portfolio with few leaves and slow learning come in."""
 
-MANY_CLASSES: Final = 10
-"""Beyond, each round grows so many trees that the first ones are half as large."""
-
 SIZED: Final = (
     (5_000, 0.01, 16, 16, 1.0),
     (10_000, 0.01, 32, 24, 1.0),
@@ -122,7 +119,7 @@ class LightGBM(Algorithm):
         """
         small = setting.rows < SMALL_ROWS
         points = [
-            self._point(setting, 0.1, *((31, 20) if setting.n_classes <= MANY_CLASSES else (15, 20))),
+            self._point(setting, 0.1, 31, 20),
             self._sized(setting),
         ]
         points += [

@@ -1,4 +1,4 @@
-"""Columns made from others: which are made, that they are made again the same, and that they learn from no other row."""
+"""Columns made from others: which are made, that they are made again the same, and from which rows they learn."""
 
 from typing import Any
 

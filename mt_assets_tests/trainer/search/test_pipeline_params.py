@@ -13,6 +13,7 @@ from mt_assets.trainer.algorithms.algorithm import FitSetting
 from mt_assets.trainer.algorithms.log_target import LogTarget
 from mt_assets.trainer.algorithms.registry import algorithm, available
 from mt_assets.trainer.errors import SpecError
+from mt_assets.trainer.evaluation.importance import explain
 from mt_assets.trainer.model import TabularModel
 from mt_assets.trainer.planning.search_space import search_space
 from mt_assets.trainer.search.candidate import Candidate, FoldCache
@@ -117,3 +118,20 @@ def test_validation_rows_teach_nothing(prices: pd.DataFrame, make_work: Callable
     np.testing.assert_array_equal(one.X, two.X)
     assert one.X_valid.shape == two.X_valid.shape
     assert not np.array_equal(one.X_valid, two.X_valid)
+
+
+def test_importance_of_made_columns_falls_on_the_users_own(prices: pd.DataFrame, make_work: Callable[..., Any]) -> None:
+    """Shuffling one parent of a ratio must change the ratio, although no column of its own is left to the estimator."""
+    noise = np.random.default_rng(1).normal(size=len(prices))
+    frame = prices.assign(noise=noise, target=prices["size"] / prices["rate"] + 0.01 * noise)
+    work = make_work(frame, ("lightgbm",), feature_generation=True)
+    setting = setting_of("regression", generation=True)
+    params = {**algorithm("lightgbm").starts(setting)[0], "generated_features": True}
+    best = BestParams(algorithm="lightgbm", params=params, score=0.0, trial_number=0, iterations=60, reason="")
+    trained = train_final(work.plan, best, work.table, work.profile, work.splits, work.preprocessor)
+    importance = explain(plan=work.plan, trained=trained, table=work.table, profile=work.profile, splits=work.splits)
+    for shares in (importance.permutation, importance.model):
+        assert shares is not None
+        assert set(shares) == {"size", "rate", "town", "noise"}
+        assert sum(shares.values()) == pytest.approx(1)
+        assert min(shares["size"], shares["rate"]) > 0.3
