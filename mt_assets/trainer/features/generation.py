@@ -14,9 +14,7 @@ from typing import Any, Final, Literal, Self
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 from sklearn.base import BaseEstimator
-from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
 from mt_assets.trainer.features.columns import LARGEST, as_labels, as_number
 
@@ -282,6 +280,8 @@ class _Learning(_Columns):
 
     def _uses(self, columns: list[np.ndarray]) -> np.ndarray:
         """How much a forest of small trees makes use of each column of the sample."""
+        from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+
         kind = ExtraTreesRegressor if np.issubdtype(self._y.dtype, np.floating) else ExtraTreesClassifier
         forest = kind(50, max_depth=8, min_samples_leaf=5, max_features="sqrt", random_state=self._seed, n_jobs=1)
         X = np.clip(np.column_stack(columns), -LARGEST, LARGEST).astype(np.float32)
@@ -358,7 +358,7 @@ def _distinct(plain: list[np.ndarray], columns: list[np.ndarray]) -> list[int]:
     """Which new columns are neither nearly constant nor in the same order as one before them, given or new."""
     varied = [at for at, column in enumerate(columns) if _most_common(column) < NEARLY_CONSTANT]
     everything = [*plain, *(columns[at] for at in varied)]
-    ranks = np.stack([rankdata(np.nan_to_num(each, nan=LARGEST)) for each in everything])
+    ranks = pd.DataFrame(np.column_stack(everything)).rank(na_option="bottom").to_numpy().T
     ranks -= ranks.mean(axis=1, keepdims=True)
     lengths = np.linalg.norm(ranks, axis=1, keepdims=True)
     likeness = np.abs((ranks / np.maximum(lengths, 1e-9)) @ (ranks / np.maximum(lengths, 1e-9)).T)
