@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_snake
 from mt_assets.spec import AssetSource, TrainingSpec
 from mt_assets.spec_ranges import FORMS, ParameterRange
 from mt_assets.spec_values import ALL_ALGORITHMS, GATE_METRICS, METRIC_NAMES, Problem, shown
-from mt_assets.trainer.algorithms.registry import AVAILABLE, CONTRACT_NAMES, absence
+from mt_assets.trainer.algorithms.registry import AVAILABLE, CONTRACT_NAMES, GENERATES, absence
 
 LEAVE_OUT = "leave the key out"
 
@@ -35,7 +35,6 @@ LIMITS: dict[str, tuple[Callable[[Any], bool] | tuple[Any, ...], str]] = {
     "options.ensemble": (("auto", "none"), "`auto`, `none`"),
     "options.memoryLimit": ((None,), LEAVE_OUT),
     "options.device": (("auto", "cpu"), "`auto`, `cpu`"),
-    "options.featureGeneration": (("auto", False), "`auto`, false"),
 }
 """Key -> (values that this version can serve, as a list or as a test; how those are told to a person)."""
 
@@ -227,6 +226,10 @@ def _search(spec: TrainingSpec) -> Iterator[Problem]:
     if len(search.objectives) > 1 and spec.objective.constraints:
         text = "bound a search for one metric, but `hyperparameterSearch.objectives` names several; keep one of the two"
         yield Problem(("objective", "constraints"), text)
+    generates = spec.options.feature_generation is True
+    if generates and spec.algorithms is not None and not GENERATES & set(spec.algorithms):
+        text = f"is true, but none of {', '.join(spec.algorithms)} is given generated columns; name one of "
+        yield Problem(("options", "featureGeneration"), text + ", ".join(sorted(GENERATES)))
     if search.pruner == "wilcoxon" and spec.validation_strategy.type == "leave_one_out":
         text = "is `wilcoxon`, which compares scores fold by fold, but a fold of `leave_one_out` is one row; use `none`"
         yield Problem(("hyperparameterSearch", "pruner"), text)

@@ -451,7 +451,6 @@ NOT_YET: dict[str, Any] = {
     "options.ensemble": "greedy",
     "options.memoryLimit": 4,
     "options.device": "gpu",
-    "options.featureGeneration": True,
 }
 
 

@@ -43,6 +43,7 @@ TRUSTED_TYPES: Final[tuple[str, ...]] = (
     "mt_assets.trainer.algorithms.catboost.CatBoostEstimator",
     "mt_assets.trainer.algorithms.gradient_boosting.BestRoundClassifier",
     "mt_assets.trainer.algorithms.gradient_boosting.BestRoundRegressor",
+    "mt_assets.trainer.algorithms.log_target.LogTarget",
     "mt_assets.trainer.algorithms.neural_network_estimator.NetworkClassifier",
     "mt_assets.trainer.algorithms.neural_network_estimator.NetworkRegressor",
     "mt_assets.trainer.features.columns.CalendarBlock",
@@ -51,6 +52,7 @@ TRUSTED_TYPES: Final[tuple[str, ...]] = (
     "mt_assets.trainer.features.columns.NumberBlock",
     "mt_assets.trainer.features.columns.OneHotBlock",
     "mt_assets.trainer.features.columns.SquashedNumbers",
+    "mt_assets.trainer.features.generation.GeneratedBlock",
     "mt_assets.trainer.features.target_encoding.TargetBlock",
     "mt_assets.trainer.features.text.TextBlock",
     "mt_assets.trainer.features.preprocessor.TablePreprocessor",
@@ -217,8 +219,13 @@ class TabularModel(BaseEstimator):
 
     @property
     def source_columns(self) -> dict[str, str]:
-        """The original column of each encoded feature."""
+        """The original column of each encoded feature; of one that is made from several the first."""
         return dict(self.pipeline["preprocessor"].source_columns_)
+
+    @property
+    def parents(self) -> dict[str, tuple[str, ...]]:
+        """The original columns of each encoded feature that is made from others."""
+        return dict(self.pipeline["preprocessor"].parents_)
 
     def __sklearn_is_fitted__(self) -> bool:
         return True

@@ -17,6 +17,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
+from mt_assets.trainer.algorithms.pipeline import encoding_of
 from mt_assets.trainer.algorithms.registry import algorithm
 from mt_assets.trainer.checks import Check
 from mt_assets.trainer.data.profile import DataProfile
@@ -212,7 +213,7 @@ def _fit(
 ) -> tuple[TablePreprocessor, Fitted]:
     """Preprocessor and estimator, both fitted on the rows of the frame."""
     learner = algorithm(best.algorithm)
-    encoder: TablePreprocessor = clone(preprocessor).set_params(encoding=learner.encoding)
+    encoder: TablePreprocessor = clone(preprocessor).set_params(encoding=encoding_of(learner, best.params))
     y = encode_target(frame[profile.target.column], profile.target)
     X = encoder.fit_transform(frame, y)
     params = learner.with_iterations(best.params, best.iterations)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
 Task = Literal["classification", "regression"]
-Encoding = Literal["native", "all_levels", "ordinal", "one_hot"]
+Encoding = Literal["native", "generated", "all_levels", "ordinal", "one_hot"]
 Params = dict[str, Any]
 
 
@@ -30,6 +31,10 @@ class FitSetting:
     class_weight : "balanced" or None
     categorical : int
         How many of the features are categories.
+    generation : bool
+        Whether candidates may have columns made from others, see `pipeline.GENERATED`.
+    log_target : bool
+        Whether candidates may learn the logarithm of the target, see `pipeline.LOG_TARGET`.
     """
 
     task: Task
@@ -40,14 +45,35 @@ class FitSetting:
     threads: int
     class_weight: Literal["balanced"] | None = None
     categorical: int = 0
+    generation: bool = False
+    log_target: bool = False
 
 
 @dataclass(frozen=True)
 class FitReport:
-    """What a fit tells: the best boosting round or epoch (None without them, or without rows to stop on), and notes."""
+    """What a fit tells.
+
+    Attributes
+    ----------
+    best_iteration : int or None
+        The best boosting round or epoch; None without them, or without rows to stop on.
+    notes : tuple of str
+    cut : bool
+        Whether the deadline ended it.
+    """
 
     best_iteration: int | None = None
     notes: tuple[str, ...] = ()
+    cut: bool = False
+
+
+LEAST_ROUNDS: Final = 5
+"""Rounds of boosting that a deadline leaves at least, so that there is a model that has learned something."""
+
+
+def is_over(deadline: float | None, rounds: int) -> bool:
+    """Whether a fit with so many rounds behind it must end."""
+    return deadline is not None and rounds >= LEAST_ROUNDS and time.monotonic() > deadline
 
 
 class Algorithm(ABC):
@@ -92,6 +118,7 @@ class Algorithm(ABC):
         *,
         class_weight: str | None = None,
         categories: int = 0,
+        deadline: float | None = None,
     ) -> FitReport:
         """Fit in place.
 
@@ -108,6 +135,9 @@ class Algorithm(ABC):
             That of the setting, for estimators that take weights of rows in place of it.
         categories : int
             How many of the last columns are level numbers of categories.
+        deadline : float, optional
+            In `time.monotonic()` seconds: boosters and networks begin no round after it, but for `LEAST_ROUNDS`, and
+            keep the best of those so far. Other estimators take the time that they take.
         """
         estimator.fit(X, y)
         return FitReport()
@@ -126,6 +156,22 @@ def stopping_class_weight(y: np.ndarray, class_weight: str | None) -> str | None
     against .96).
     """
     return class_weight if len(np.unique(y)) == 2 else None
+
+
+SLOW_CELLS: Final = 5_000_000
+"""Rows x features x trees a round with which rates below 0.1 take too long: 150 rounds of LightGBM are 5 s there on one
+thread, and a rate of 0.01 needs ten times as many."""
+
+
+def slowest_rate(setting: FitSetting) -> float:
+    """The least learning rate that boosting of so large a table is searched at: 0.005 of small ones to 0.1.
+
+    It grows with the root of a round's cost, so that between a table and one of a hundred times the size a fit grows
+    tenfold.
+    """
+    trees = setting.n_classes if setting.n_classes > 2 else 1
+    cells = setting.rows * setting.features * trees
+    return round(min(0.1, max(0.005, 0.1 * (cells / SLOW_CELLS) ** 0.5)), 4)
 
 
 def within(space: Mapping[str, BaseDistribution], point: Params) -> Params:

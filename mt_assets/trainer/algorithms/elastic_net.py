@@ -62,6 +62,7 @@ class ElasticNet(Algorithm):
         *,
         class_weight: str | None = None,
         categories: int = 0,
+        deadline: float | None = None,
     ) -> FitReport:
         """Fit with the penalty that the share means here; the squared part as if the target had variance 1.
 

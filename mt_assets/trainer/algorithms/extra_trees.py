@@ -19,9 +19,13 @@ class ExtraTrees(Forest):
     regressor: ClassVar[type] = ExtraTreesRegressor
 
     def starts(self, setting: FitSetting) -> tuple[Params, ...]:
-        """scikit-learn's default, then AutoGluon's XT_r42 and XT_r172 (portfolio `zeroshot_2023`)."""
+        """scikit-learn's default, then AutoGluon's XT_r172 and XT_r42 (portfolio `zeroshot_2023`).
+
+        The larger leaf goes first: where the target is noisy, leaves of one row are far behind (`telco_churn`, one
+        fold, AUC of the default .806; of LightGBM .843).
+        """
         return (
             point(setting, 100, leaf=1, features="sqrt" if setting.task == "classification" else 1.0),
-            point(setting, 300, leaf=1, features=0.75),
             point(setting, 300, leaf=4, features=1.0),
+            point(setting, 300, leaf=1, features=0.75),
         )

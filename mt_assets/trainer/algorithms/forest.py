@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
@@ -46,10 +46,18 @@ class Forest(Algorithm):
         }
 
 
+MANY_ROWS: Final = 20_000
+"""With more rows a start has half of its trees, and a regression draws among half of the columns: on a fold of
+`diamonds` (34,521 rows, one thread) a random forest of 100 trees on all columns takes 11 s of CPU."""
+
+
 def point(setting: FitSetting, trees: int, leaf: int, features: float | str) -> Params:
-    """A start configuration of full depth; the leaf as large as the rows allow."""
+    """A start configuration of full depth; the leaf as large as the rows allow, fewer trees on large tables."""
+    large = setting.rows > MANY_ROWS
+    if large and features == 1.0:
+        features = 0.5
     return {
-        "n_estimators": trees,
+        "n_estimators": max(50, trees // 100 * 50) if large else trees,
         "max_depth": full_depth(setting.rows),
         "min_samples_split": 2,
         "min_samples_leaf": min(leaf, max(2, setting.rows // 20)),

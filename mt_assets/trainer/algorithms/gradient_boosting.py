@@ -16,6 +16,7 @@ from mt_assets.trainer.algorithms.algorithm import (
     FitReport,
     FitSetting,
     Params,
+    is_over,
     stopping_class_weight,
     within,
 )
@@ -24,7 +25,21 @@ MAX_ROUNDS: Final = 1_000
 """Enough for early stopping to be what ends the fit, but at the slowest learning rates."""
 
 
-class BestRoundClassifier(HistGradientBoostingClassifier):
+class _Timed:
+    """Ends boosting at `deadline_` as well, where there is one.
+
+    scikit-learn has no callback here; it asks `_should_stop` after each round of a fit that stops early.
+    """
+
+    deadline_: float | None = None
+    cut_ = False
+
+    def _should_stop(self, scores: list[float]) -> bool:
+        self.cut_ = is_over(self.deadline_, len(scores) - 1)
+        return self.cut_ or bool(super()._should_stop(scores))  # type: ignore[misc]
+
+
+class BestRoundClassifier(_Timed, HistGradientBoostingClassifier):
     """Predict with the trees up to the best round; scikit-learn keeps those that were grown while waiting for a better.
 
     Attributes
@@ -42,7 +57,7 @@ class BestRoundClassifier(HistGradientBoostingClassifier):
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
 
-class BestRoundRegressor(HistGradientBoostingRegressor):
+class BestRoundRegressor(_Timed, HistGradientBoostingRegressor):
     """The same for values."""
 
     def predict(self, X: Any) -> np.ndarray:
@@ -106,6 +121,7 @@ class GradientBoosting(Algorithm):
         *,
         class_weight: str | None = None,
         categories: int = 0,
+        deadline: float | None = None,
     ) -> FitReport:
         """Fit; with validation rows and patience predict with the best round by log-loss or squared error.
 
@@ -126,10 +142,12 @@ class GradientBoosting(Algorithm):
         if stopping is not None:
             weights["sample_weight_val"] = compute_sample_weight(stopping, y_valid)
         estimator.set_params(early_stopping=True, n_iter_no_change=patience)
+        estimator.deadline_ = deadline
         estimator.fit(X, y, X_val=X_valid, y_val=y_valid, **weights)
+        del estimator.deadline_  # of this fit alone
         # The first score is that of no tree at all.
         estimator.best_round_ = int(np.argmax(estimator.validation_score_[1:])) + 1
-        return FitReport(best_iteration=estimator.best_round_)
+        return FitReport(best_iteration=estimator.best_round_, cut=estimator.cut_)
 
     def with_iterations(self, params: Mapping[str, Any], iterations: int | None) -> Params:
         return dict(params) if iterations is None else {**params, "max_iter": iterations}

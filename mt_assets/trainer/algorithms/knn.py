@@ -55,6 +55,7 @@ class NearestNeighbours(Algorithm):
         *,
         class_weight: str | None = None,
         categories: int = 0,
+        deadline: float | None = None,
     ) -> FitReport:
         """Keep the rows; where they are fewer than the neighbours, all of them are neighbours."""
         notes = []

@@ -13,12 +13,47 @@ from mt_assets.trainer.algorithms.algorithm import (
     FitReport,
     FitSetting,
     Params,
+    is_over,
+    slowest_rate,
     stopping_class_weight,
     within,
 )
+from mt_assets.trainer.algorithms.pipeline import GENERATED
 
 MAX_ROUNDS: Final = 2_000
 """Enough for early stopping to be what ends the fit, but at the slowest learning rates."""
+
+SMALL_ROWS: Final = 10_000
+"""Below, the entries of the portfolio with few leaves and slow learning come in."""
+
+SIZED: Final = (
+    (5_000, 0.01, 16, 16, 1.0),
+    (10_000, 0.01, 32, 24, 1.0),
+    (20_000, 0.02, 64, 32, 0.5),
+    (50_000, 0.03, 32, 32, 0.5),
+    (100_000, 0.03, 64, 32, 0.5),
+    (300_000, 0.04, 128, 64, 0.2),
+    (float("inf"), 0.05, 244, 128, 0.2),
+)
+"""LightAutoML's defaults: rows up to which they hold, learning rate, leaves for classes and for values, L1 penalty."""
+
+PORTFOLIO: Final = (
+    # suits, generated, learning_rate, num_leaves, min_data_in_leaf, feature_fraction, bagging_fraction, extra_trees,
+    # lambda_l1, lambda_l2
+    ("any", False, 0.01786, 39, 3, 0.4622, 0.8769, True, 0.2375, 0.3552),  # GBM_r177
+    ("any", True, 0.01932, 64, 28, 0.5534, 0.9923, True, 0.9144, 1.904),  # GBM_PREP_r13
+    ("large", False, 0.01139, 84, 3, 0.528, 0.9784, False, 0.02693, 0.8375),  # GBM_r163
+    ("small", False, 0.01267, 5, 12, 0.7335, 0.8541, True, 0.2413, 0.2981),  # GBM_r120
+    ("small", True, 0.00742, 8, 15, 0.4248, 0.7215, True, 0.113, 0.2623),  # GBM_PREP_r41
+    ("large", False, 0.01798, 180, 12, 0.4045, 0.9501, True, 0.7662, 1.604),  # GBM_r72
+    ("any", True, 0.03976, 16, 1, 0.5792, 0.9592, False, 0.9385, 0.99),  # GBM_PREP_r31
+    ("small", False, 0.01344, 20, 2, 0.4251, 0.7112, False, 0.5141, 0.5134),  # GBM_PREP_r21, which generates nothing
+    ("small", False, 0.007897, 8, 24, 0.94, 0.8148, False, 0.4369, 0.2998),  # GBM_r6
+    ("any", True, 0.03513, 64, 1, 0.668, 0.9277, False, 0.01251, 0.7157),  # GBM_PREP_r17
+    ("large", False, 0.03, 128, 3, 0.9, 1.0, False, 0.0, 0.0),  # GBMLarge of `zeroshot_2023`
+)
+"""LightGBM's entries in the first half of AutoGluon's portfolio `zeroshot_2025_12_18_cpu`, in its order but for small
+ones after larger ones. Its entries that generate features do it with all of TabPrep's generators."""
 
 _SKLEARN_NAMES: Final = {
     "feature_fraction": "colsample_bytree",
@@ -59,7 +94,7 @@ class LightGBM(Algorithm):
     def space(self, setting: FitSetting) -> dict[str, BaseDistribution]:
         """TabArena's space, widened where the library's defaults lie outside it, with room that depends on rows."""
         space: dict[str, BaseDistribution] = {
-            "learning_rate": FloatDistribution(5e-3, 0.1, log=True),
+            "learning_rate": FloatDistribution(slowest_rate(setting), 0.2, log=True),
             "num_leaves": IntDistribution(2, max(32, min(200, setting.rows // 4)), log=True),
             "min_data_in_leaf": IntDistribution(1, max(20, min(64, setting.rows // 20)), log=True),
             "feature_fraction": FloatDistribution(0.4, 1.0),
@@ -78,22 +113,30 @@ class LightGBM(Algorithm):
         return space
 
     def starts(self, setting: FitSetting) -> tuple[Params, ...]:
-        """The library's default, a published entry for the size, and pytabkit's tuned defaults.
+        """The library's default, LightAutoML's for the size, and what suits it of AutoGluon's portfolio, in order.
 
-        Small tables: AutoGluon's GBM_r96 (slow, few leaves, extra trees); larger ones: GBM_r131 (`zeroshot_2023`).
+        Entries that learn too slowly for the size are moved to the slowest rate of the space.
         """
-        small = setting.rows < 10_000
-        published = (
-            self._point(setting, 0.01519, 16, 48, feature_fraction=0.5637, extra_trees=True)
-            if small
-            else self._point(setting, 0.01214, 53, 14, feature_fraction=0.7024)
-        )
-        tuned = (
-            self._point(setting, 0.04, 50, 40, bagging_fraction=0.75)
-            if setting.task == "classification"
-            else self._point(setting, 0.05, 100, 3, bagging_fraction=0.70)
-        )
-        return (self._point(setting, 0.1, 31, 20), published, tuned)
+        small = setting.rows < SMALL_ROWS
+        points = [
+            self._point(setting, 0.1, 31, 20),
+            self._sized(setting),
+        ]
+        points += [
+            self._point(
+                setting, rate, leaves, leaf_rows,
+                feature_fraction=columns, bagging_fraction=rows, extra_trees=extra, lambda_l1=l1, lambda_l2=l2,
+            ) | ({GENERATED: True} if generated and setting.generation else {})
+            for suits, generated, rate, leaves, leaf_rows, columns, rows, extra, l1, l2 in PORTFOLIO
+            if suits in ("any", "small" if small else "large")
+        ]  # fmt: skip
+        return tuple(points)
+
+    def _sized(self, setting: FitSetting) -> Params:
+        """LightAutoML's default for so many rows."""
+        rate, of_classes, of_values, penalty = next(row[1:] for row in SIZED if setting.rows <= row[0])
+        leaves = of_classes if setting.task == "classification" else of_values
+        return self._point(setting, rate, leaves, 20, feature_fraction=0.7, bagging_fraction=0.7, lambda_l1=penalty)
 
     def _point(self, setting: FitSetting, rate: float, leaves: int, leaf_rows: int, **others: Any) -> Params:
         point: Params = {
@@ -122,22 +165,50 @@ class LightGBM(Algorithm):
         *,
         class_weight: str | None = None,
         categories: int = 0,
+        deadline: float | None = None,
     ) -> FitReport:
         """Fit; with validation rows and patience stop at the best round by log-loss or squared error."""
         import lightgbm
 
         of_categories = list(range(X.shape[1] - categories, X.shape[1])) or "auto"
+        clock = _Clock(deadline)
         if X_valid is None or y_valid is None or not patience or not len(y_valid):
-            estimator.fit(X, y, categorical_feature=of_categories)
-            return FitReport()
+            estimator.fit(X, y, categorical_feature=of_categories, callbacks=[clock])
+            return FitReport(cut=clock.cut)
 
         weight = stopping_class_weight(y, class_weight)
         weights = {"eval_class_weight": [weight]} if weight is not None else {}
         stop = lightgbm.early_stopping(patience, first_metric_only=True, verbose=False)
         estimator.fit(
-            X, y, eval_X=X_valid, eval_y=y_valid, callbacks=[stop], categorical_feature=of_categories, **weights
+            X, y, eval_X=X_valid, eval_y=y_valid, callbacks=[stop, clock], categorical_feature=of_categories, **weights
         )
-        return FitReport(best_iteration=int(estimator.best_iteration_))
+        return FitReport(best_iteration=int(estimator.best_iteration_), cut=clock.cut)
 
     def with_iterations(self, params: Mapping[str, Any], iterations: int | None) -> Params:
         return dict(params) if iterations is None else {**params, "n_estimators": iterations}
+
+
+class _Clock:
+    """Callback that ends boosting at the deadline, with the best round so far as the best one."""
+
+    order = 40  # after that of early stopping, which may end the fit by itself
+
+    def __init__(self, deadline: float | None) -> None:
+        self._deadline = deadline
+        self._best: tuple[int, Any] | None = None
+        self.cut = False
+
+    def __call__(self, env: Any) -> None:
+        from lightgbm.callback import EarlyStopException
+
+        results = env.evaluation_result_list or []
+        if self._best is None or not results or _is_better(results[0], self._best[1][0]):
+            self._best = (env.iteration, list(results))
+        if is_over(self._deadline, env.iteration + 1) and env.iteration + 1 < env.end_iteration:
+            self.cut = True
+            raise EarlyStopException(*self._best)
+
+
+def _is_better(new: Any, old: Any) -> bool:
+    """Whether a result (data, metric, value, whether higher is better, ...) is better than an earlier one."""
+    return bool(new[2] > old[2] if new[3] else new[2] < old[2])

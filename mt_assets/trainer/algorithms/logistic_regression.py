@@ -50,5 +50,6 @@ class LogisticRegression(Algorithm):
         *,
         class_weight: str | None = None,
         categories: int = 0,
+        deadline: float | None = None,
     ) -> FitReport:
         return fit_until_converged(self.name, estimator, X, y, more_iterations=MORE_ITERATIONS)

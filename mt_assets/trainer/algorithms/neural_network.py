@@ -69,6 +69,7 @@ class NeuralNetwork(Algorithm):
         *,
         class_weight: str | None = None,
         categories: int = 0,
+        deadline: float | None = None,
     ) -> FitReport:
         """Fit; with validation rows and patience, keep the weights of the best epoch."""
         stop: dict[str, Any] = {}
@@ -79,11 +80,11 @@ class NeuralNetwork(Algorithm):
                 "patience": epochs_of_patience(patience, estimator.epochs),
             }
         if isinstance(estimator, NetworkClassifier):
-            estimator.fit(X, y, class_weight=class_weight, **stop)
+            estimator.fit(X, y, class_weight=class_weight, deadline=deadline, **stop)
         else:
-            estimator.fit(X, y, **stop)
+            estimator.fit(X, y, deadline=deadline, **stop)
         best = estimator.best_epoch_ if stop else None
-        return FitReport(best_iteration=best, notes=(_made_with(estimator.backend),))
+        return FitReport(best_iteration=best, notes=(_made_with(estimator.backend),), cut=estimator.cut_)
 
     def starts(self, setting: FitSetting) -> tuple[Params, ...]:
         """A wide shallow network first; then a smaller one held back harder, and a deeper one that learns slowly.

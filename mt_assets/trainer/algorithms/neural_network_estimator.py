@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import check_is_fitted
 
-from mt_assets.trainer.algorithms.algorithm import stopping_class_weight
+from mt_assets.trainer.algorithms.algorithm import is_over, stopping_class_weight
 from mt_assets.trainer.algorithms.neural_network_forward import Data, Training, Weights, forward
 
 Backend = Literal["torch", "sklearn"]
@@ -66,6 +66,8 @@ class Network(BaseEstimator):
         float32, averaged over the epochs up to the best.
     best_epoch_ : int
         From 1; the last one where there were no rows to stop on.
+    cut_ : bool
+        Whether the deadline ended training.
     n_features_in_ : int
     """
 
@@ -95,9 +97,17 @@ class Network(BaseEstimator):
         self.seed = seed
         self.threads = threads
 
-    def _train(self, data: Data, loss: Callable[[np.ndarray], float] | None, X_valid: Any, patience: int) -> None:
+    def _train(
+        self,
+        data: Data,
+        loss: Callable[[np.ndarray], float] | None,
+        X_valid: Any,
+        patience: int,
+        deadline: float | None,
+    ) -> None:
         """Run the epochs and keep the weights of the best by `loss` of the outputs [k, m, outputs] of `X_valid`."""
         self.n_features_in_ = data.X.shape[1]
+        self.cut_ = False
         with _training(self, data) as training:
             lowest, mean = np.inf, Weights()
             for epoch in range(1, self.epochs + 1):
@@ -107,6 +117,9 @@ class Network(BaseEstimator):
                 if epoch == 1 or now < lowest or loss is None:
                     lowest, self.weights_, self.best_epoch_ = now, mean, epoch
                 elif epoch - self.best_epoch_ >= patience:
+                    break
+                self.cut_ = is_over(deadline, epoch) and epoch < self.epochs
+                if self.cut_:
                     break
 
     def _outputs(self, X: np.ndarray, weights: Weights) -> np.ndarray:
@@ -127,13 +140,14 @@ class NetworkClassifier(ClassifierMixin, Network):
         y_valid: np.ndarray | None = None,
         patience: int = 0,
         class_weight: str | None = None,
+        deadline: float | None = None,
     ) -> Self:
         """Fit to codes 0..k-1; with validation rows, keep the epoch of the least log-loss."""
         self.classes_ = np.unique(y)
         row_weights = None if class_weight is None else compute_sample_weight(class_weight, y).astype(np.float32)
         data = Data(_narrow(X), np.asarray(y, dtype=np.int64), row_weights, len(self.classes_), batch_rows(len(X)))
         if X_valid is None or y_valid is None or not len(y_valid):
-            self._train(data, None, None, patience)
+            self._train(data, None, None, patience, deadline)
             return self
         stopping = stopping_class_weight(y, class_weight)
         weights = None if stopping is None else compute_sample_weight(stopping, y_valid)
@@ -142,7 +156,7 @@ class NetworkClassifier(ClassifierMixin, Network):
             chance = _probabilities(outputs)[np.arange(len(y_valid)), y_valid]
             return float(np.average(-np.log(np.maximum(chance, 1e-12)), weights=weights))
 
-        self._train(data, loss, _narrow(X_valid), patience)
+        self._train(data, loss, _narrow(X_valid), patience, deadline)
         return self
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
@@ -174,6 +188,7 @@ class NetworkRegressor(RegressorMixin, Network):
         X_valid: np.ndarray | None = None,
         y_valid: np.ndarray | None = None,
         patience: int = 0,
+        deadline: float | None = None,
     ) -> Self:
         """Fit to values; with validation rows, keep the epoch of the least squared error."""
         y = np.asarray(y, dtype=np.float64)
@@ -182,14 +197,14 @@ class NetworkRegressor(RegressorMixin, Network):
         self.bounds_ = (float(scaled.min()), float(scaled.max()))
         data = Data(_narrow(X), scaled, None, 1, batch_rows(len(X)))
         if X_valid is None or y_valid is None or not len(y_valid):
-            self._train(data, None, None, patience)
+            self._train(data, None, None, patience, deadline)
             return self
         goal = (np.asarray(y_valid, dtype=np.float64) - self.mean_) / self.spread_
 
         def loss(outputs: np.ndarray) -> float:
             return float(np.mean((self._values(outputs) - goal) ** 2))
 
-        self._train(data, loss, _narrow(X_valid), patience)
+        self._train(data, loss, _narrow(X_valid), patience, deadline)
         return self
 
     def predict(self, X: np.ndarray) -> np.ndarray:

@@ -69,6 +69,11 @@ AVAILABLE: Final[dict[str, str]] = {
 }
 """Where the algorithms of this version live, as `module:Class`."""
 
+GENERATES: Final = frozenset({"lightgbm", "xgboost", "gradient_boosting"})
+"""Algorithms that may be given generated columns: what the published portfolios give them to, and their kind. Forests
+fit several times as long on them, linear models and networks would need them scaled, CatBoost combines categories
+itself."""
+
 PACKAGES: Final[dict[str, tuple[str, str]]] = {
     "xgboost": ("xgboost", "pip install xgboost"),
     "lightgbm": ("lightgbm", "pip install lightgbm"),

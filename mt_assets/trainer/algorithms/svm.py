@@ -110,6 +110,7 @@ class SVM(Algorithm):
         *,
         class_weight: str | None = None,
         categories: int = 0,
+        deadline: float | None = None,
     ) -> FitReport:
         """Fit machine and probabilities, both on weighted rows where classes are weighted.
 

@@ -14,7 +14,10 @@ from mt_assets.trainer.algorithms.algorithm import (
     FitReport,
     FitSetting,
     Params,
+    is_over,
+    slowest_rate,
     stopping_class_weight,
+    within,
 )
 
 MAX_ROUNDS: Final = 2_000
@@ -50,7 +53,7 @@ class XGBoost(Algorithm):
         """TabArena's ranges with the library's defaults inside; without its growth policies and category switches."""
         deepest = max(6, min(10, int(np.log2(max(setting.rows, 2)))))
         return {
-            "learning_rate": FloatDistribution(5e-3, 0.3, log=True),
+            "learning_rate": FloatDistribution(slowest_rate(setting), 0.3, log=True),
             "max_depth": IntDistribution(3, deepest, log=True),
             "min_child_weight": FloatDistribution(1e-3, 5.0, log=True),
             "subsample": FloatDistribution(0.6, 1.0),
@@ -61,14 +64,20 @@ class XGBoost(Algorithm):
         }
 
     def starts(self, setting: FitSetting) -> tuple[Params, ...]:
-        """The library's default, AutoGluon's XGB_r89 (`zeroshot_2023`), and pytabkit's tuned defaults."""
+        """The library's default, AutoGluon's XGB_r89 (`zeroshot_2023`), pytabkit's tuned defaults, and XGB_r33."""
         deepest = max(6, min(10, int(np.log2(max(setting.rows, 2)))))
         tuned = (
             _point(0.08, 6, 1e-3, subsample=0.65, colsample_bylevel=0.9, reg_lambda=0.0)
             if setting.task == "classification"
             else _point(0.05, min(9, deepest), 2.0, subsample=0.70, reg_lambda=0.0)
         )
-        return (_point(0.3, 6, 1.0), _point(0.08776, 5, 0.6294, colsample_bytree=0.6628), tuned)
+        points = (
+            _point(0.3, 6, 1.0),
+            _point(0.08776, 5, 0.6294, colsample_bytree=0.6628),
+            tuned,
+            _point(0.01806, deepest, 0.6029, colsample_bytree=0.6917),
+        )
+        return tuple(within(self.space(setting), point) for point in points)
 
     def fit(
         self,
@@ -81,6 +90,7 @@ class XGBoost(Algorithm):
         *,
         class_weight: str | None = None,
         categories: int = 0,
+        deadline: float | None = None,
     ) -> FitReport:
         """Fit; with validation rows and patience stop at the best round by log-loss or squared error.
 
@@ -91,15 +101,18 @@ class XGBoost(Algorithm):
         weights: dict[str, Any] = {}
         if class_weight is not None:
             weights["sample_weight"] = compute_sample_weight(class_weight, y)
-        if X_valid is None or y_valid is None or not patience or not len(y_valid):
-            estimator.fit(X, y, **weights)
-            return FitReport()
-        stopping = stopping_class_weight(y, class_weight)
-        if stopping is not None:
-            weights["sample_weight_eval_set"] = [compute_sample_weight(stopping, y_valid)]
-        estimator.set_params(early_stopping_rounds=patience)
-        estimator.fit(X, y, eval_set=[(X_valid, y_valid)], verbose=False, **weights)
-        return FitReport(best_iteration=int(estimator.best_iteration) + 1)
+        stops = X_valid is not None and y_valid is not None and bool(patience) and len(y_valid) > 0
+        if stops:
+            stopping = stopping_class_weight(y, class_weight)
+            if stopping is not None:
+                weights["sample_weight_eval_set"] = [compute_sample_weight(stopping, y_valid)]
+            weights |= {"eval_set": [(X_valid, y_valid)], "verbose": False}
+            estimator.set_params(early_stopping_rounds=patience)
+        clock = _clock(deadline)
+        estimator.set_params(callbacks=[clock])
+        estimator.fit(X, y, **weights)
+        estimator.set_params(callbacks=None)  # of this fit alone; a stored model need not carry it
+        return FitReport(best_iteration=int(estimator.best_iteration) + 1 if stops else None, cut=clock.cut)
 
     def with_iterations(self, params: Mapping[str, Any], iterations: int | None) -> Params:
         return dict(params) if iterations is None else {**params, "n_estimators": iterations}
@@ -117,3 +130,17 @@ def _point(rate: float, depth: int, child: float, **others: Any) -> Params:
         "reg_lambda": 1.0,
         **others,
     }
+
+
+def _clock(deadline: float | None) -> Any:
+    """A callback that ends boosting at the deadline; its `cut` tells whether it did."""
+    from xgboost.callback import TrainingCallback
+
+    class Clock(TrainingCallback):
+        cut = False
+
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+            self.cut = self.cut or is_over(deadline, epoch + 1)
+            return self.cut
+
+    return Clock()

@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from mt_assets.trainer.data.profile import DataProfile
 from mt_assets.trainer.data.splits import Splits
@@ -14,7 +15,7 @@ from mt_assets.trainer.evaluation.goal import Goal
 from mt_assets.trainer.evaluation.metrics import METRICS, score
 from mt_assets.trainer.evaluation.plot_style import both_sizes
 from mt_assets.trainer.evaluation.plots import importance_bars
-from mt_assets.trainer.model import TrainedModel
+from mt_assets.trainer.model import TabularModel, TrainedModel
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.store.record import Record
 
@@ -80,8 +81,9 @@ def explain(
     """Measure how the plan's metric suffers when one column at a time is shuffled (Breiman 2001).
 
     Rows are encoded once, and what a column was encoded into is shuffled together: encoding is row by row, so this
-    equals shuffling the column itself. A column that the model's own importance says it never used cannot matter, and
-    is not tried.
+    equals shuffling the column itself. Where encoded features are made from several columns, the column itself is
+    shuffled and the rows are encoded again. A column that the model's own importance says it never used cannot matter,
+    and is not tried.
 
     Parameters
     ----------
@@ -111,16 +113,18 @@ def explain(
 
     terms = Goal.of(plan, target.positive).terms.at(model.threshold)
     encoded = model.encode(frame)
-    sources = np.array([model.source_columns[name] for name in model.encoded_names], dtype=object)
+    sources = [model.parents.get(name, (source,)) for name, source in model.source_columns.items()]
     own = _model_importance(model.estimator, sources, columns)
-    losses = _losses(
-        model.scores_of,
-        encoded,
-        {name: np.flatnonzero(sources == name) for name in columns if own is None or own[name] > 0},
-        lambda prediction: score(plan.metric, y, prediction, target.positive, terms),
-        METRICS[plan.metric].gain,
-        rng,
-    )
+    tried = [name for name in columns if own is None or own[name] > 0]
+    places = {name: np.array([at for at, of_name in enumerate(sources) if name in of_name]) for name in tried}
+
+    def judge(prediction: npt.NDArray) -> float:
+        return score(plan.metric, y, prediction, target.positive, terms)
+
+    if model.parents:
+        losses = _raw_losses(model, frame[columns], tried, judge, METRICS[plan.metric].gain, rng)
+    else:
+        losses = _losses(model.scores_of, encoded, places, judge, METRICS[plan.metric].gain, rng)
     return _shares(losses, columns, own, plan.metric, of, len(rows))
 
 
@@ -146,14 +150,38 @@ def _losses(
     return losses
 
 
+def _raw_losses(
+    model: TabularModel,
+    frame: pd.DataFrame,
+    columns: list[str],
+    judge: Callable[[npt.NDArray], float],
+    gain: Callable[[float, float], float],
+    rng: np.random.Generator,
+) -> dict[str, npt.NDArray[np.float64]]:
+    """The same as `_losses`, by shuffling columns of the table itself."""
+    before = judge(model.scores(frame))
+    losses: dict[str, npt.NDArray[np.float64]] = {}
+    for name in columns:
+        after = []
+        for _ in range(REPEATS):
+            other = frame.copy()
+            other[name] = frame[name].iloc[rng.permutation(len(frame))].set_axis(frame.index)
+            after.append(judge(model.scores(other)))
+        losses[name] = np.array([gain(before, each) for each in after])
+    return losses
+
+
 def _shuffled(stack: npt.NDArray, at: npt.NDArray[np.int64], order: npt.NDArray[np.int64]) -> npt.NDArray:
     other = stack.copy()
     other[:, at] = stack[np.ix_(order, at)]
     return other
 
 
-def _model_importance(estimator: Any, sources: npt.NDArray[np.object_], columns: list[str]) -> dict[str, float] | None:
-    """The estimator's own importance of each output feature, summed over each original column; shares of the whole."""
+def _model_importance(estimator: Any, sources: list[tuple[str, ...]], columns: list[str]) -> dict[str, float] | None:
+    """The estimator's own importance of each output feature, summed over each original column; shares of the whole.
+
+    That of a feature that is made from several columns counts for them in equal parts.
+    """
     if hasattr(estimator, "feature_importances_"):
         weights = np.asarray(estimator.feature_importances_, dtype=np.float64)
     elif hasattr(estimator, "coef_"):
@@ -163,7 +191,10 @@ def _model_importance(estimator: Any, sources: npt.NDArray[np.object_], columns:
     total = weights.sum()
     if len(weights) != len(sources) or not np.isfinite(total) or total <= 0:
         return None
-    shares = {name: float(weights[sources == name].sum() / total) for name in columns}
+    shares = dict.fromkeys(columns, 0.0)
+    for weight, parents in zip(weights, sources, strict=True):
+        for name in parents:
+            shares[name] += float(weight / total) / len(parents)
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
 

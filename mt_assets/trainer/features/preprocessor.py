@@ -27,6 +27,7 @@ from mt_assets.trainer.features.columns import (
     SquashedNumbers,
     unique_names,
 )
+from mt_assets.trainer.features.generation import GeneratedBlock
 from mt_assets.trainer.features.target_encoding import TargetBlock, can_tell
 from mt_assets.trainer.features.text import EncodedText, TextBlock
 
@@ -53,8 +54,9 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
     ----------
     columns : dict of str to role
         Feature columns with their roles (`numeric`, `boolean`, `categorical`, `datetime`, `text`).
-    encoding : {"native", "all_levels", "ordinal", "one_hot"}
+    encoding : {"native", "generated", "all_levels", "ordinal", "one_hot"}
         `native`: float64 with categories as level numbers in the last columns, which boosters are told of.
+        `generated`: the same with columns made from others before them, see `generation`.
         `all_levels`: the same without a bound on the levels, for boosters with a way of their own with many.
         `ordinal`: as `native` in float32, for forests, which are not told. `one_hot`: float64 without gaps, scaled,
         for linear models. What is missing is NaN in all but the last.
@@ -68,7 +70,9 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
     rows_seen_ : numpy.ndarray
         Row positions (the index) of the frame it was fitted on, int64 [n].
     source_columns_ : dict of str to str
-        The original column of each output feature.
+        The original column of each output feature; of one that is made from several the first.
+    parents_ : dict of str to tuple of str
+        The original columns of each output feature that is made from others.
     n_categories_ : int
         How many of the last output columns are level numbers of categories; 0 for `one_hot`.
     feature_names_in_ : numpy.ndarray
@@ -124,12 +128,18 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         self.text_ = self._text_block() if text is None else text.block
         numbers, dates = NumberBlock(of["number"], self.transforms), DatetimeBlock(of["datetime"])
         spelled, told = TextBlock(of["spelled"], self.seed), TargetBlock(of["told"], self.seed)
-        self.numbers_: list[NumberBlock | DatetimeBlock | TextBlock | TargetBlock] = [numbers, dates, spelled, told]
+        makes = self.encoding == "generated"
+        plain = [name for name in of["number"] if self.columns[name] == "numeric"]
+        generated = GeneratedBlock(plain, of["category"], self.seed) if makes else None
+        self.numbers_: list[NumberBlock | DatetimeBlock | TextBlock | TargetBlock | GeneratedBlock] = [
+            numbers, dates, spelled, told, *([generated] if generated else []),
+        ]  # fmt: skip
         made = [
             numbers.fit(frame).transform(frame),
             dates.fit(frame).transform(frame),
             spelled.fit_transform(frame),
             told.fit_transform(frame, y),
+            *([generated.fit_transform(frame, y)] if generated else []),
             self.text_.fit_transform(frame) if text is None else text.train,
         ]
         matrix = np.hstack(made)
@@ -210,6 +220,7 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         return "spelled" if self.encoding == "one_hot" else "category"
 
     def _name_outputs(self) -> None:
+        made = [block for block in self.numbers_ if isinstance(block, GeneratedBlock)]
         names = [name for block in (*self.numbers_, self.text_) for name in block.names_]
         sources = [source for block in (*self.numbers_, self.text_) for source in block.sources_]
         if self.scaler_ is not None:
@@ -220,7 +231,11 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
             )
         for block in (self.calendar_, self.categories_):
             names, sources = names + list(block.names_), sources + list(block.sources_)
-        self.source_columns_ = dict(zip(unique_names(names), sources, strict=True))
+        names = unique_names(names)
+        self.source_columns_ = dict(zip(names, sources, strict=True))
+        several = [parents for block in made for parents in block.parents_]
+        end = sum(len(block.names_) for block in self.numbers_)  # generated columns are the last of them
+        self.parents_ = dict(zip(names[end - len(several) : end], several, strict=True))
 
     def _assemble(self, frame: pd.DataFrame, numbers: np.ndarray) -> np.ndarray:
         if self.encoding == "one_hot":

@@ -43,6 +43,11 @@ class Facts:
     linear_r2, tree_r2 : float or None
         Cross-validated R² of a linear and of a small boosted-tree model; None for classification and where the
         comparison says nothing.
+    combinable : int
+        Features that new columns can be made of: numbers and categories.
+    target_low, target_skew, target_log_skew : float or None
+        Least value and skewness of a regression's target among the learning rows, and skewness of its logarithm
+        (`log1p`), None where the least value is negative.
     """
 
     spec: TrainingSpec
@@ -57,6 +62,10 @@ class Facts:
     minority_share: float | None = None
     linear_r2: float | None = None
     tree_r2: float | None = None
+    combinable: int = 0
+    target_low: float | None = None
+    target_skew: float | None = None
+    target_log_skew: float | None = None
 
     @property
     def cells(self) -> int:
@@ -121,7 +130,28 @@ def gather_facts(spec: TrainingSpec, table: Table, profile: DataProfile, splits:
         minority_share=_minority_share(table, profile, splits) if classification else None,
         linear_r2=linear_r2,
         tree_r2=tree_r2,
+        combinable=sum(role in ("numeric", "categorical") for role in profile.features.values()),
+        **({} if classification else _shape_of_target(table, profile, splits)),
     )
+
+
+def _shape_of_target(table: Table, profile: DataProfile, splits: Splits) -> dict[str, float | None]:
+    values = table.take(splits.learning).frame([profile.target.column])[profile.target.column]
+    y = encode_target(values, profile.target)
+    low = float(y.min())
+    return {
+        "target_low": low,
+        "target_skew": skewness(y),
+        "target_log_skew": skewness(np.log1p(y)) if low >= 0 else None,
+    }
+
+
+def skewness(values: np.ndarray) -> float:
+    """Third standardized moment of finite values [n], to 4 digits; 0 where all are equal."""
+    spread = float(values.std())
+    if not np.isfinite(spread) or spread <= 1e-12 * max(1.0, float(np.abs(values).max())):
+        return 0.0
+    return round(float(np.mean(((values - values.mean()) / spread) ** 3)), 4)
 
 
 def _minority_share(table: Table, profile: DataProfile, splits: Splits) -> float:

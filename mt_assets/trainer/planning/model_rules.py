@@ -47,7 +47,7 @@ def meant(facts: Facts) -> tuple[str, ...]:
 def candidates(facts: Facts) -> tuple[str, ...]:
     """The algorithms that compete, the recommended first."""
     named = facts.spec.algorithms
-    return competing(meant(facts), facts.available) if named is None else named
+    return competing(meant(facts), facts.available, facts.rows) if named is None else named
 
 
 METRIC = RuleTable(
@@ -167,8 +167,9 @@ CANDIDATES = RuleTable(
             "candidates.cheapest_first",
             lambda f: f.time_limited and not _few_trials(f),
             lambda f: cheapest_first(candidates(f)),
-            "The recommendation does not always win, so a boosted-tree model, extra trees and a linear model always"
-            " compete and validation decides; time is limited, so the cheapest goes first and there is a model soon.",
+            "The recommendation does not always win, so a linear model, extra trees and as many kinds of boosted trees"
+            " and forests as {facts.rows:,} rows can tell apart compete, and validation decides; time is limited, so"
+            " the cheapest goes first and there is a model soon.",
             "algorithm",
             ("task", "rows", "time_budget", "search_timeout"),
         ),
@@ -176,8 +177,9 @@ CANDIDATES = RuleTable(
             "candidates.auto",
             always,
             candidates,
-            "The recommendation does not always win, so a boosted-tree model, extra trees and a linear model always"
-            " compete and validation decides; the recommended goes first.",
+            "The recommendation does not always win, so a linear model, extra trees and as many kinds of boosted trees"
+            " and forests as {facts.rows:,} rows can tell apart compete, and validation decides; the recommended goes"
+            " first.",
             "algorithm",
             ("task", "rows"),
         ),

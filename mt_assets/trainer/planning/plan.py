@@ -72,6 +72,8 @@ class TrainingPlan(Record):
         Of a false positive and a false negative, where the spec speaks of `cost`.
     calibrate : bool
         Whether calibration is tried; it is kept only where it helps out of fold.
+    feature_generation, log_target : bool
+        Whether candidates with columns made from others, and of the target's logarithm, compete with those without.
     decisions : tuple of Decision
         Every choice above and those about target and folds, in the order in which they were made.
     """
@@ -101,6 +103,8 @@ class TrainingPlan(Record):
     beta: float | None = None
     costs: tuple[float, float] | None = None
     calibrate: bool = False
+    feature_generation: bool = False
+    log_target: bool = False
     decisions: tuple[Decision, ...]
 
     def extended(self, rounds: int) -> "TrainingPlan":
@@ -205,6 +209,8 @@ def decide(facts: Facts, earlier: tuple[Decision, ...] = ()) -> TrainingPlan:
         beta=facts.spec.beta,
         costs=facts.spec.costs,
         calibrate=value["calibrate"],
+        feature_generation=value["feature_generation"],
+        log_target=value["log_target"],
         decisions=(*earlier, *decisions.values()),
     )
 
@@ -212,7 +218,7 @@ def decide(facts: Facts, earlier: tuple[Decision, ...] = ()) -> TrainingPlan:
 def _without_absent(decisions: dict[str, Decision], facts: Facts) -> dict[str, Decision]:
     """The two decisions about algorithms without what cannot be trained here, and saying so."""
     recommended = meant(facts)
-    entered = competing(recommended, CONTRACT_NAMES[facts.task])
+    entered = competing(recommended, CONTRACT_NAMES[facts.task], facts.rows)
     candidates = decisions[CANDIDATES.decision].value
     value = {
         RECOMMENDATION.decision: [name for name in recommended if name in facts.available] or candidates[:1],

@@ -5,6 +5,7 @@ A new choice is a new table here; a new case is a new row in its table.
 
 from mt_assets.trainer.planning.delivery_rules import CALIBRATION, THRESHOLD
 from mt_assets.trainer.planning.model_rules import CANDIDATES, CLASS_WEIGHT, ENSEMBLE, METRIC, RECOMMENDATION, meant
+from mt_assets.trainer.planning.pipeline_rules import FEATURE_GENERATION, LOG_TARGET
 from mt_assets.trainer.planning.search_rules import (
     EARLY_STOPPING,
     FOLDS,
@@ -31,6 +32,8 @@ TABLES = (
     PRUNER,
     FOLDS,
     SEARCH_SPACE,
+    FEATURE_GENERATION,
+    LOG_TARGET,
     SELECTION,
     TIMEOUT,
     CLASS_WEIGHT,

@@ -16,6 +16,8 @@ from filelock import FileLock
 from sklearn.base import clone
 
 from mt_assets.trainer.algorithms.algorithm import Algorithm, Encoding, FitReport, FitSetting
+from mt_assets.trainer.algorithms.log_target import LogTarget, log_values
+from mt_assets.trainer.algorithms.pipeline import LOG_TARGET, encoding_of, own_params
 from mt_assets.trainer.algorithms.registry import algorithm
 from mt_assets.trainer.data.profile import DataProfile
 from mt_assets.trainer.data.splits import Splits
@@ -88,6 +90,8 @@ def fit_setting(plan: TrainingPlan, profile: DataProfile, splits: Splits) -> Fit
         threads=plan.threads,
         class_weight=plan.class_weight if plan.task == "classification" else None,
         categorical=sum(role == "categorical" for role in roles),
+        generation=plan.feature_generation,
+        log_target=plan.log_target,
     )
 
 
@@ -133,16 +137,28 @@ def fit_estimator(
     y_valid: np.ndarray | None = None,
     patience: int | None = None,
     categories: int = 0,
+    deadline: float | None = None,
 ) -> Fitted:
     """Build and fit; a class that the training rows lack is predicted with probability 0.
 
     Estimators see gapless codes, and stop early on rows of classes that they know. Training rows of one single class
-    leave nothing to learn: that class is then predicted for certain (the estimator is None).
+    leave nothing to learn: that class is then predicted for certain (the estimator is None). A logarithm of the target
+    that is to be learned is also what is stopped on; predictions are values again.
+
+    Parameters
+    ----------
+    deadline : float, optional
+        See `Algorithm.fit`.
     """
-    estimator = learner.build(setting, params)
+    estimator = learner.build(setting, own_params(params))
     if setting.task == "regression":
-        report = learner.fit(estimator, X, y, X_valid, y_valid, patience, categories=categories)
-        return Fitted(estimator, np.empty(0, dtype=np.int64), report)
+        logs = bool(params.get(LOG_TARGET))
+        goal, goal_valid = (log_values(y), None if y_valid is None else log_values(y_valid)) if logs else (y, y_valid)
+        report = learner.fit(
+            estimator, X, goal, X_valid, goal_valid, patience, categories=categories, deadline=deadline
+        )
+        made = LogTarget.around(estimator, y) if logs else estimator
+        return Fitted(made, np.empty(0, dtype=np.int64), report)
     present, codes = np.unique(y, return_inverse=True)
     if len(present) == 1:
         return Fitted(None, present, FitReport(notes=("a fold has training rows of one class only",)))
@@ -152,8 +168,9 @@ def fit_estimator(
             X_valid, y_valid = X_valid[known], y_valid[known]
         y_valid = np.searchsorted(present, y_valid)
     report = learner.fit(
-        estimator, X, codes, X_valid, y_valid, patience, class_weight=setting.class_weight, categories=categories
-    )
+        estimator, X, codes, X_valid, y_valid, patience,
+        class_weight=setting.class_weight, categories=categories, deadline=deadline,
+    )  # fmt: skip
     return Fitted(estimator, present, report)
 
 
@@ -223,7 +240,7 @@ class FoldFits:
             **self._common,
             rows=self._fold_digests[fold],
             algorithm=candidate.algorithm,
-            encoding=algorithm(candidate.algorithm).encoding,
+            encoding=encoding_of(algorithm(candidate.algorithm), candidate.params),
             params=candidate.params,
         )
 
@@ -255,7 +272,7 @@ class FoldFits:
         if stored is not None:
             return replace(stored, fold=fold)
         learner = algorithm(candidate.algorithm)
-        data = self._encode(fold, learner.encoding)
+        data = self._encode(fold, encoding_of(learner, candidate.params))
         started = time.perf_counter()
         fitted = fit_estimator(
             learner, self.setting, candidate.params, data.X, data.y, data.X_valid, data.y_valid,

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.metrics import accuracy_score, r2_score
 from threadpoolctl import threadpool_limits
 
-from mt_assets.trainer.algorithms.algorithm import FitSetting
+from mt_assets.trainer.algorithms.algorithm import LEAST_ROUNDS, FitSetting
 from mt_assets.trainer.algorithms.registry import AVAILABLE, CONTRACT_NAMES, algorithm, available
 from mt_assets.trainer.errors import SpecError
 
@@ -281,3 +282,32 @@ def test_boosters_bear_a_column_without_any_value(name: str, categories: int) ->
     estimator = learner.build(setting, learner.with_iterations(learner.starts(setting)[0], 20))
     learner.fit(estimator, X, y, X_valid, y_valid, 5, categories=categories)
     assert r2_score(y_valid, estimator.predict(X_valid)) > 0.2
+
+
+@pytest.mark.parametrize("name", [*BOOSTERS, "neural_network"])
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_a_deadline_leaves_a_handful_of_rounds(name: str, task: str) -> None:
+    X, y, X_valid, y_valid = split(task)
+    learner, setting = algorithm(name), setting_of(task)
+    params = learner.starts(setting)[0]
+    estimator = learner.build(setting, params)
+    report = learner.fit(estimator, X, y, X_valid, y_valid, patience=200, deadline=0.0)
+    assert report.cut
+    assert report.best_iteration is not None
+    assert 1 <= report.best_iteration <= LEAST_ROUNDS + 1
+    again = learner.build(setting, learner.with_iterations(params, report.best_iteration))
+    learner.fit(again, X, y)
+    np.testing.assert_allclose(estimator.predict(X_valid), again.predict(X_valid), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", BOOSTERS)
+def test_a_deadline_far_away_changes_nothing(name: str) -> None:
+    X, y, X_valid, y_valid = split("regression")
+    learner, setting = algorithm(name), setting_of("regression")
+    predictions = []
+    for deadline in (None, time.monotonic() + 1e6):
+        estimator = learner.build(setting, learner.starts(setting)[0])
+        report = learner.fit(estimator, X, y, X_valid, y_valid, patience=10, deadline=deadline)
+        assert not report.cut
+        predictions.append(estimator.predict(X_valid))
+    np.testing.assert_array_equal(*predictions)

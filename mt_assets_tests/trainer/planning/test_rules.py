@@ -17,6 +17,7 @@ from mt_assets.trainer.planning.rules import TABLES
 from mt_assets.trainer.planning.search_rules import patience_for_rows, search_deadline, search_share, trials_for_rows
 
 LINEAR = {"task": "regression", "n_classes": 0, "linear_r2": 0.80, "tree_r2": 0.81}
+SKEWED = LINEAR | {"target_low": 0.0, "target_skew": 2.0, "target_log_skew": 0.4}
 BENT = {"task": "regression", "n_classes": 0, "linear_r2": 0.50, "tree_r2": 0.81}
 
 
@@ -25,6 +26,7 @@ def made_facts(asked: dict | None = None, **changed) -> Facts:
     spec = TrainingSpec.model_validate({"trainDataPath": "/data.csv", "targetColumn": "y", **(asked or {})})
     task = changed.get("task", "classification")
     usual = {"task": task, "n_classes": 2, "rows": 5_000, "columns": 11, "features": 10, "folds": 5, "cores": 2}
+    usual["combinable"] = 10
     if task == "classification":
         usual["minority_share"] = 0.4
     return Facts(spec=spec, **({"available": available(task)} | usual | changed))
@@ -61,10 +63,14 @@ CASES = {
     "candidates.cheapest_first": (
         {"options": {"timeBudget": 60}},
         {},
-        ["logistic_regression", "lightgbm", "extra_trees", "random_forest", "svm"],
+        ["logistic_regression", "lightgbm", "xgboost", "extra_trees", "random_forest", "svm", "catboost"],
     ),
-    "candidates.auto": ({}, {}, ["random_forest", "svm", "lightgbm", "extra_trees", "logistic_regression"]),
-    "trials.disabled": (search(enabled=False, nTrials=50), {}, 5),
+    "candidates.auto": (
+        {},
+        {},
+        ["random_forest", "svm", "lightgbm", "extra_trees", "logistic_regression", "xgboost", "catboost"],
+    ),
+    "trials.disabled": (search(enabled=False, nTrials=50), {}, 7),
     "trials.asked": (search(nTrials=50), {}, 50),
     "trials.quick": ({"scenario": "quick"}, {}, 20),
     "trials.production": ({"scenario": "production"}, {}, 100),
@@ -89,6 +95,15 @@ CASES = {
         {"xgboost": {"max_depth": [2, 4]}},
     ),
     "search_space.own": ({}, {}, "own"),
+    "generation.off": ({"options": {"featureGeneration": False}}, {}, False),
+    "generation.nothing": ({"options": {"featureGeneration": True}}, {"combinable": 0}, False),
+    "generation.on": ({"options": {"featureGeneration": True}}, {"rows": 100}, True),
+    "generation.few_rows": ({}, {"rows": 499}, False),
+    "generation.large": ({}, {"rows": 2_000_001}, False),
+    "generation.offered": ({}, {"rows": 500}, True),
+    "log_target.classes": ({}, {}, False),
+    "log_target.offered": ({}, SKEWED, True),
+    "log_target.as_it_is": ({}, SKEWED | {"target_log_skew": -1.1}, False),
     "selection.compromise": (search(objectives=["recall", "precision"]), {}, "compromise"),
     "selection.score": ({}, {}, "score"),
     "timeout.budget": ({"options": {"timeBudget": 100}, **search(timeout=90)}, {}, 75.0),
@@ -236,7 +251,7 @@ def test_the_next_of_the_family_competes_where_the_first_is_not_installed(monkey
 def test_a_recommendation_that_cannot_be_followed_leaves_what_always_competes():
     others = tuple(name for name in available("classification") if name != "neural_network")
     plan = decide(made_facts(rows=200_000, available=others))
-    assert plan.algorithms == ("lightgbm", "extra_trees", "logistic_regression")
+    assert plan.algorithms == ("lightgbm", "extra_trees", "logistic_regression", "xgboost", "catboost")
     assert plan.recommended == "lightgbm"
     assert "neural_network" in reason(plan, "recommended")
 

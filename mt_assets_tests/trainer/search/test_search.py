@@ -41,23 +41,23 @@ def cancer() -> pd.DataFrame:
 
 
 def test_several_algorithms(tmp_path: Path, make_work: Any, mixed: pd.DataFrame) -> None:
-    work = make_work(mixed, ("logistic_regression", "lightgbm", "xgboost"), n_trials=14)
+    work = make_work(mixed, ("logistic_regression", "lightgbm", "xgboost"), n_trials=21)
     told: list[SearchProgress] = []
     study = run_search(*work.arguments, folder=tmp_path, progress=told.append)
-    assert [trial.number for trial in study.trials] == list(range(14))
+    assert [trial.number for trial in study.trials] == list(range(21))
     assert [trial.algorithm for trial in study.trials[:4]] == [
         "logistic_regression",
         "lightgbm",
         "xgboost",
         "logistic_regression",
     ]
-    assert [trial.start_configuration for trial in study.trials] == [True] * 9 + [False] * 5
+    assert [trial.start_configuration for trial in study.trials] == [True] * 17 + [False] * 4
     assert study.trials[0].params == {"C": 1.0}
     assert study.trials[1].params["learning_rate"] == 0.1
     assert {trial.state for trial in study.trials} <= {"complete", "pruned"}
     assert study.best.score == max(trial.score for trial in study.trials if trial.state == "complete" and trial.score)
     assert study.best.score > 0.7
-    assert [state.done for state in told] == list(range(1, 15))
+    assert [state.done for state in told] == list(range(1, 22))
     assert told[-1].best == study.best.score
     assert told[-1].seconds_left == 0
 
@@ -226,10 +226,10 @@ def test_the_signed_rank_test_compares_fold_by_fold(tmp_path: Path, make_work: A
 
 
 def test_a_grid_ends_when_it_is_exhausted(tmp_path: Path, make_work: Any, cancer: pd.DataFrame) -> None:
-    work = make_work(cancer, ("logistic_regression", "lightgbm"), n_trials=12, sampler="grid", folds_per_trial=1)
+    work = make_work(cancer, ("logistic_regression", "lightgbm"), n_trials=24, sampler="grid", folds_per_trial=1)
     study = run_search(*work.arguments, folder=tmp_path)
     points = [(trial.algorithm, str(trial.params)) for trial in study.trials]
-    assert len(points) == len(set(points)) < 12
+    assert len(points) == len(set(points)) < 24
     assert study.stopped_by == "exhausted"
     counts = Counter(trial.algorithm for trial in study.trials if not trial.start_configuration)
     assert max(counts.values()) - min(counts.values()) <= 1
