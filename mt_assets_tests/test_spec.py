@@ -448,7 +448,6 @@ NOT_YET: dict[str, Any] = {
     "retraining.cooldown": 60,
     "retraining.improveRounds": 1,
     "sensitiveColumns": ["a"],
-    "options.ensemble": "greedy",
     "options.memoryLimit": 4,
     "options.device": "gpu",
     "options.featureGeneration": True,

@@ -43,6 +43,10 @@ class Facts:
     linear_r2, tree_r2 : float or None
         Cross-validated R² of a linear and of a small boosted-tree model; None for classification and where the
         comparison says nothing.
+    strategy : str
+        How the folds were drawn, see `Splits.strategy`.
+    folds_cover : bool
+        Whether every learning row is a training row of some fold.
     """
 
     spec: TrainingSpec
@@ -57,6 +61,8 @@ class Facts:
     minority_share: float | None = None
     linear_r2: float | None = None
     tree_r2: float | None = None
+    strategy: str = "kfold"
+    folds_cover: bool = True
 
     @property
     def cells(self) -> int:
@@ -121,6 +127,8 @@ def gather_facts(spec: TrainingSpec, table: Table, profile: DataProfile, splits:
         minority_share=_minority_share(table, profile, splits) if classification else None,
         linear_r2=linear_r2,
         tree_r2=tree_r2,
+        strategy=splits.strategy,
+        folds_cover=bool(np.isin(splits.learning, np.concatenate([fold.train for fold in splits.folds])).all()),
     )
 
 

@@ -68,6 +68,13 @@ class TrainingPlan(Record):
         Of a false positive and a false negative, where the spec speaks of `cost`.
     calibrate : bool
         Whether calibration is tried; it is kept only where it helps out of fold.
+    ensemble : bool
+        Whether candidates are combined; the ensemble is kept only where it beats the best single one.
+    ensemble_rounds : int
+        Rounds of the greedy selection.
+    final_fit : {"bag", "refit"}
+        Whether an ensemble keeps its members' fold models or fits each member once on all learning rows; a single
+        model is always fitted once.
     decisions : tuple of Decision
         Every choice above and those about target and folds, in the order in which they were made.
     """
@@ -95,6 +102,9 @@ class TrainingPlan(Record):
     beta: float | None = None
     costs: tuple[float, float] | None = None
     calibrate: bool = False
+    ensemble: bool = False
+    ensemble_rounds: int = 0
+    final_fit: Literal["bag", "refit"] = "refit"
     decisions: tuple[Decision, ...]
 
     def extended(self, rounds: int) -> "TrainingPlan":
@@ -197,6 +207,9 @@ def decide(facts: Facts, earlier: tuple[Decision, ...] = ()) -> TrainingPlan:
         beta=facts.spec.beta,
         costs=facts.spec.costs,
         calibrate=value["calibrate"],
+        ensemble=value["ensemble"],
+        ensemble_rounds=value["ensemble_rounds"],
+        final_fit=value["final_fit"],
         decisions=(*earlier, *decisions.values()),
     )
 

@@ -23,6 +23,7 @@ from mt_assets.trainer.features.preprocessor import TablePreprocessor, rows_dige
 from mt_assets.trainer.features.text import EncodedText
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.search.candidate import Candidate, FoldCache, FoldResult, code_digest, content_key
+from mt_assets.trainer.search.fold_models import FoldModels
 
 ENCODED_BYTES: Final = 2 * 1024**3
 """Encoded folds that are kept in memory, so that each is made once; beyond it the longest unused is made again."""
@@ -41,6 +42,8 @@ class EncodedFold:
         How many of the last columns are level numbers of categories.
     encoded, fitted, stopped : str
         `rows_digest`, see `FoldResult`.
+    preprocessor : str
+        Digest of the fitted preprocessor, see `FoldResult`.
     """
 
     X: np.ndarray
@@ -51,6 +54,7 @@ class EncodedFold:
     encoded: str
     fitted: str
     stopped: str
+    preprocessor: str = ""
 
     @property
     def nbytes(self) -> int:
@@ -158,6 +162,7 @@ class FoldFits:
         self.folds = splits.folds[: plan.folds_per_trial]
         self.setting = fit_setting(plan, profile, splits)
         self.cache = cache
+        self.models = FoldModels(cache.folder, keep=plan.ensemble and plan.final_fit == "bag")
         self._preprocessor = preprocessor
         self._table = table
         self._rows = np.unique(np.concatenate([np.r_[fold.train, fold.validation] for fold in self.folds]))
@@ -238,6 +243,8 @@ class FoldFits:
             fitted=data.fitted,
             stopped=data.stopped,
             notes=fitted.report.notes,
+            preprocessor=data.preprocessor,
+            model=self.models.put(key, fitted),
         )
         self.cache.put(result)
         return result
@@ -262,6 +269,7 @@ class FoldFits:
             encoded=rows_digest(preprocessor.rows_seen_),
             fitted=rows_digest(train.index.to_numpy()),
             stopped=rows_digest(validation.index.to_numpy()),
+            preprocessor=self.models.put_preprocessor(preprocessor),
         )
         self._encoded[fold, encoding] = data
         while len(self._encoded) > 1 and sum(each.nbytes for each in self._encoded.values()) > ENCODED_BYTES:
