@@ -38,8 +38,8 @@ def with_ensemble(
 ) -> BestParams:
     """The choice with an ensemble of the search's candidates, where the plan wants one and it is better.
 
-    It is kept only when its score, with the weights for each fold selected on the other folds, beats the score of the
-    best single candidate.
+    It is kept only when it beats the best single candidate out of fold, and does so as well when both, weights and best
+    single candidate, are selected for each fold on the other folds: what was selected on a row looks too good on it.
 
     Parameters
     ----------
@@ -69,22 +69,37 @@ def with_ensemble(
         )
     judge = Judge(y, predictions, goal, parts)
     weights = select(judge, rounds)
-    fair, scores = standing(goal, y, cross_fitted(judge, predictions, rounds, plan.seed), parts)
-    kept = int((weights > 0).sum()) > 1 and goal.better(fair, Standing(best.score, of_best.violation, fair.threshold))
-    evidence = {"ensemble": fair.score, "single": best.score, "metric": plan.metric, "candidates": len(trials)}
-    figures = f"{plan.metric} {fair.score:.4g}, with weights that were selected on other rows, against {best.score:.4g}"
+    ours, scores = standing(goal, y, blend(predictions, weights), parts)
+    # One round of the selection picks the best single candidate.
+    fair, alone = (
+        standing(goal, y, cross_fitted(judge, predictions, most, plan.seed), parts)[0] for most in (rounds, 1)
+    )
+    single = Standing(best.score, of_best.violation, ours.threshold)
+    kept = int((weights > 0).sum()) > 1 and goal.better(ours, single) and goal.better(fair, alone)
+    evidence = {
+        "metric": plan.metric,
+        "candidates": len(trials),
+        "ensemble": ours.score,
+        "single": best.score,
+        "ensemble_cross_fitted": fair.score,
+        "single_cross_fitted": alone.score,
+    }
+    figures = (
+        f"{plan.metric} {ours.score:.4g} against {best.score:.4g}, and {fair.score:.4g} against {alone.score:.4g} where "
+        "both are selected on other folds than those that they are scored on"
+    )
     if not kept:
-        reason = f"The best single candidate is not beaten: an ensemble has {figures}."
+        reason = f"An ensemble does not beat the best single candidate: {figures}."
         return best.model_copy(update={"decisions": (_told(False, "ensemble.not_better", reason, evidence),)})
     members = [_member(trials[at], float(weights[at])) for at in np.argsort(-weights, kind="stable") if weights[at] > 0]
-    reason = f"Out of fold it is better than the best single candidate: {figures}."
+    reason = f"It beats the best single candidate out of fold: {figures}."
     std = float(scores.std()) if len(scores) > 1 else None
     return best.model_copy(
         update={
             "ensemble": tuple(members),
-            "ensemble_score": fair.score,
+            "ensemble_score": ours.score,
             "decisions": (_told(True, "ensemble.better", reason, evidence),),
-            "leaderboard": (_board_row(best, members, fair.score, std), *best.leaderboard),
+            "leaderboard": (_board_row(best, members, ours.score, std), *best.leaderboard),
         }
     )
 

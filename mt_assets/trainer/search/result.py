@@ -221,7 +221,7 @@ class BestParams(Record):
     ensemble : tuple of Member
         What is trained in place of the single candidate, the heaviest first; empty where there is none.
     ensemble_score : float or None
-        Its score over the folds, each with the weights that were selected on the others.
+        Its score over the folds; like those of trials a little too good, as it was selected on the same rows.
     decisions : tuple of Decision
         Whether the ensemble was kept, and why.
     """

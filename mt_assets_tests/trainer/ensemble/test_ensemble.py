@@ -74,18 +74,14 @@ def search(frame: pd.DataFrame, folder: Path, algorithm: Any, **keys: Any) -> Tr
 
 
 def customers(rows: int = 400) -> pd.DataFrame:
-    """A straight part and a part of steps, so that a linear model and trees are better together."""
-    rng = np.random.default_rng(11)
-    frame = pd.DataFrame(
-        {
-            "age": rng.integers(18, 80, rows),
-            "income": np.where(rng.random(rows) < 0.1, np.nan, rng.normal(50, 9, rows)),
-            "city": rng.choice(np.array(["Graz", "Linz", "Wien", None], dtype=object), rows),
-            "noise": rng.normal(size=rows),
-        }
-    )
-    risk = (frame["age"] - 50) / 15 + 1.5 * (frame["city"] == "Graz") * (frame["noise"] > 0) + rng.normal(0, 1.2, rows)
-    return frame.assign(target=np.where(risk > 0.5, "yes", "no"))
+    """A straight part and one of signs, so that linear models, trees and neighbours are better together."""
+    rng = np.random.default_rng(2)
+    numbers = rng.normal(size=(rows, 6)).round(3)
+    frame = pd.DataFrame(numbers, columns=["age", "income", "visits", "spent", "load", "shift"])
+    frame["city"] = rng.choice(np.array(["Graz", "Linz", "Wien", None], dtype=object), rows)
+    straight = numbers[:, :4] @ [1, 0.8, -0.7, 0.6] + 0.7 * (frame["city"] == "Graz")
+    risk = straight + np.sign(numbers[:, 4] * numbers[:, 5]) + rng.normal(0, 0.6, rows)
+    return frame.assign(target=np.where(risk > 0, "yes", "no"))
 
 
 FAST = {"earlyStoppingRounds": 5}
@@ -163,7 +159,8 @@ def test_fold_models_say_of_their_validation_rows_what_was_judged(trainings: Any
 
 def test_the_same_again_gives_the_same_model(trainings: Any, tmp_path: Path) -> None:
     first, again = trainings("binary"), search(customers(), tmp_path, ALGORITHMS)
-    assert again.best == first.best
+    same = {"leaderboard": (), "delivery": first.best.delivery}  # seconds stand in the one
+    assert again.best.model_copy(update=same) == first.best.model_copy(update=same)
     rows = first.test_rows
     np.testing.assert_array_equal(again.final().model.scores(rows), first.final().model.scores(rows))
 
@@ -266,14 +263,14 @@ def test_few_folds_fit_each_member_once_on_everything(tmp_path: Path) -> None:
 def test_a_model_too_large_to_keep_is_fitted_once(
     trainings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("mt_assets.trainer.search.fold_models.MODEL_BYTES", 60_000)
+    monkeypatch.setattr("mt_assets.trainer.search.fold_models.MODEL_BYTES", 5_000)
     training = search(customers(), tmp_path, ALGORITHMS)
     members = training.best.ensemble
     assert members == trainings("binary").best.ensemble
     trained = training.final()
     parts = trained.model.estimators
     large = {member.algorithm for member in members if sum(p.algorithm == member.algorithm for p in parts) < 4}
-    assert large == {"lightgbm"}
+    assert large == {"lightgbm", "knn"}
     assert sum(part.weight for part in parts) == pytest.approx(1)
     assert check_fit_rows(training.splits, trained=trained).passed
 
