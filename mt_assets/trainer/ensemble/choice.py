@@ -38,8 +38,9 @@ def with_ensemble(
 ) -> BestParams:
     """The choice with an ensemble of the search's candidates, where the plan wants one and it is better.
 
-    It is kept only when it beats the best single candidate out of fold, and does so as well when both, weights and best
-    single candidate, are selected for each fold on the other folds: what was selected on a row looks too good on it.
+    It is kept only when it beats the best single candidate out of fold, and does so as well when both, weights and
+    best single candidate, are selected for each fold on the other folds: what was selected on a row looks too good on
+    it.
 
     Parameters
     ----------
@@ -85,8 +86,8 @@ def with_ensemble(
         "single_cross_fitted": alone.score,
     }
     figures = (
-        f"{plan.metric} {ours.score:.4g} against {best.score:.4g}, and {fair.score:.4g} against {alone.score:.4g} where "
-        "both are selected on other folds than those that they are scored on"
+        f"{plan.metric} {ours.score:.4g} against {best.score:.4g}, and {fair.score:.4g} against {alone.score:.4g} where"
+        " both are selected on other folds than those that they are scored on"
     )
     if not kept:
         reason = f"An ensemble does not beat the best single candidate: {figures}."
