@@ -148,7 +148,7 @@ class TrainingResult(ResultSection):
     metrics: Metrics = Metrics()
     """How good the model is."""
     best_params: PlainMapping = {}
-    """Hyperparameters of the best single candidate, flat."""
+    """Hyperparameters of the best single candidate, flat; an ensemble adds `ensemble`, its members with weights."""
     feature_importance: Annotated[dict[str, float], BeforeValidator(_plain), AfterValidator(_shares)] = {}
     """Importance by the user's own column names, non-negative, sum 1."""
     experiment: Experiment = Experiment()
@@ -158,11 +158,11 @@ class TrainingResult(ResultSection):
     artifacts: tuple[PathText, ...] = ()
     """Files that the run left."""
     algorithm: str | None = None
-    """Algorithm of the model."""
+    """Algorithm of the model, or `ensemble`."""
     metric: str | None = None
     """Metric that the search, the choice and the comparison with the champion look at."""
     leaderboard: tuple[PlainMapping, ...] = ()
-    """The best trial of each algorithm, best first."""
+    """The best trial of each algorithm, best first; before them the ensemble, where the model is one."""
     decisions: tuple[Decision, ...] = ()
     """The plan: every automatic choice with its reason."""
     gates: tuple[PlainMapping, ...] = ()

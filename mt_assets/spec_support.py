@@ -32,7 +32,6 @@ LIMITS: dict[str, tuple[Callable[[Any], bool] | tuple[Any, ...], str]] = {
     "retraining.driftThreshold": ((None,), LEAVE_OUT),
     "retraining.cooldown": ((0,), "0"),
     "sensitiveColumns": (((),), LEAVE_OUT),
-    "options.ensemble": (("auto", "none"), "`auto`, `none`"),
     "options.memoryLimit": ((None,), LEAVE_OUT),
     "options.device": (("auto", "cpu"), "`auto`, `cpu`"),
 }
@@ -230,6 +229,9 @@ def _search(spec: TrainingSpec) -> Iterator[Problem]:
     if generates and spec.algorithms is not None and not GENERATES & set(spec.algorithms):
         text = f"is true, but none of {', '.join(spec.algorithms)} is given generated columns; name one of "
         yield Problem(("options", "featureGeneration"), text + ", ".join(sorted(GENERATES)))
+    if len(search.objectives) > 1 and spec.options.ensemble == "greedy":
+        text = "is `greedy`, which serves one metric, but `hyperparameterSearch.objectives` names several; use `auto`"
+        yield Problem(("options", "ensemble"), text)
     if search.pruner == "wilcoxon" and spec.validation_strategy.type == "leave_one_out":
         text = "is `wilcoxon`, which compares scores fold by fold, but a fold of `leave_one_out` is one row; use `none`"
         yield Problem(("hyperparameterSearch", "pruner"), text)

@@ -427,6 +427,12 @@ def test_what_several_objectives_exclude(asked, said):
     assert all(words in message for words in said)
 
 
+def test_an_ensemble_serves_one_metric():
+    several = {"hyperparameterSearch": {"objectives": ["f1", "recall"]}}
+    message = refusal(SMALLEST | several | {"options": {"ensemble": "greedy"}}).message
+    assert "`options.ensemble`" in message
+
+
 def test_folds_of_one_row_are_not_compared():
     asked = {"validationStrategy": {"type": "leave_one_out"}, "hyperparameterSearch": {"pruner": "wilcoxon"}}
     assert "`hyperparameterSearch.pruner`" in refusal({**SMALLEST, **asked}).message
@@ -448,7 +454,6 @@ NOT_YET: dict[str, Any] = {
     "retraining.cooldown": 60,
     "retraining.improveRounds": 1,
     "sensitiveColumns": ["a"],
-    "options.ensemble": "greedy",
     "options.memoryLimit": 4,
     "options.device": "gpu",
 }

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mt_assets.trainer.data.table import Table
     from mt_assets.trainer.model import TrainedModel
     from mt_assets.trainer.planning.plan import TrainingPlan
-    from mt_assets.trainer.search.result import StudyResult
+    from mt_assets.trainer.search.result import BestParams, StudyResult
 
 
 def build_evaluation_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
@@ -39,9 +39,10 @@ def build_evaluation_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]
         folds: Splits,
         training_plan: TrainingPlan,
         optuna_study: StudyResult,
+        best_params: BestParams,
         trained_model: TrainedModel,
     ) -> Made:
-        out_of_fold = trainer.fold_predictions(optuna_study, run.store.store.folder, folds)
+        out_of_fold = trainer.out_of_fold(best_params, optuna_study, run.store.store.folder, folds)
         evaluation = trainer.evaluate(
             plan=training_plan,
             trained=trained_model,

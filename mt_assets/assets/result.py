@@ -52,6 +52,7 @@ def build_result_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
         experiment_run: ExperimentRun,
         registered_model: RegisteredVersion,
     ) -> Made:
+        trainer.forget_fold_models(best_params, run.store.store.folder)
         result = trainer.successful_result(
             spec,
             run.store.training(promotion_decision.challenger_version),

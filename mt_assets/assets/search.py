@@ -83,8 +83,11 @@ def build_search_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
         training_plan: TrainingPlan,
         optuna_study: StudyResult,
     ) -> Made:
-        chosen: BestParams = trainer.select_best(optuna_study, training_plan)
-        out_of_fold = trainer.fold_predictions(optuna_study, run.store.store.folder, folds, chosen.trial_number)
+        folder, single = run.store.store.folder, trainer.select_best(optuna_study, training_plan)
+        chosen: BestParams = trainer.with_ensemble(
+            single, optuna_study, training_plan, raw_data, data_profile, folds, folder
+        )
+        out_of_fold = trainer.out_of_fold(chosen, optuna_study, folder, folds)
         best = chosen.delivering(trainer.decide_delivery(training_plan, raw_data, data_profile, out_of_fold))
         return Made(
             best,
@@ -93,7 +96,11 @@ def build_search_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
                 "score": best.score,
                 "params": show.pairs(best.params, "parameter", "value"),
                 "reason": best.reason,
-                **show.numbers({"threshold": best.delivery.threshold}),
+                "ensemble": show.table(
+                    [{**each.told, "params": str(each.params), "trial": each.trial_number} for each in best.ensemble]
+                ),
+                "ensemble_reason": " ".join(each.reason for each in best.decisions),
+                **show.numbers({"ensemble_score": best.ensemble_score, "threshold": best.delivery.threshold}),
                 "delivery": show.table(
                     [each.model_dump(include={"decision", "value", "reason"}) for each in best.delivery.decisions]
                 ),

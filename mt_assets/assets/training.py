@@ -44,7 +44,13 @@ def build_training_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
         best_params: BestParams,
     ) -> Made:
         trained = trainer.train_final(
-            training_plan, best_params, raw_data, data_profile, folds, preprocessor.transformer
+            training_plan,
+            best_params,
+            raw_data,
+            data_profile,
+            folds,
+            preprocessor.transformer,
+            run.store.store.folder,
         )
         curve = trainer.learning_curve(
             training_plan, best_params, raw_data, data_profile, folds, preprocessor.transformer

@@ -69,7 +69,7 @@ def save_model(bundle: "TrainingBundle", folder: Path) -> "Model":
         )
     except MlflowException as error:
         raise TrainingError(
-            f"The {bundle.best.algorithm} model cannot be written for MLflow: {_why(model, TRUSTED_TYPES) or error}",
+            f"The {bundle.best.trained_as} model cannot be written for MLflow: {_why(model, TRUSTED_TYPES) or error}",
             suggestions=("Set experimentTracking.enabled to false to train without MLflow.",),
         ) from error
     return description
@@ -140,7 +140,8 @@ def _label_type(prediction: Any) -> str:
 
 def requirements(model: "TabularModel") -> list[str]:
     """The libraries that the model needs, each with the version it was made with."""
-    parts = [part for _, step in model.pipeline.steps for part in (step, *vars(step).values())]
+    estimators = [part.estimator for part in model.estimators if part.estimator is not None]
+    parts = [part for estimator in estimators for part in (estimator, *vars(estimator).values())]
     roots = {type(part).__module__.partition(".")[0] for part in parts}
     wanted = [*REQUIRED, *(name for name in ESTIMATOR_LIBRARIES if name in roots)]
     return [f"{name}=={version}" for name in wanted if (version := _version(name))]

@@ -114,7 +114,7 @@ def write_training(
         experiment,
         start_time=_milliseconds(bundle.trained_at) - round(1000 * bundle.seconds),
         tags={**tags(bundle), "mlflow.source.name": "mt-assets"},
-        run_name=f"{bundle.spec.name} {bundle.promotion.challenger_version} {bundle.best.algorithm}",
+        run_name=f"{bundle.spec.name} {bundle.promotion.challenger_version} {bundle.best.trained_as}",
     )
     run_id = str(run.info.run_id)
     _write_parameters(client, run, tracked.parameters(bundle))

@@ -15,6 +15,9 @@ from .data.schema import read_schema as read_schema
 from .data.splits import check_splits as check_splits
 from .data.splits import split_data as split_data
 from .data.table import Table as Table
+from .ensemble.choice import out_of_fold as out_of_fold
+from .ensemble.choice import with_ensemble as with_ensemble
+from .ensemble.final import forget_fold_models as forget_fold_models
 from .evaluation.delivery_choice import decide_delivery as decide_delivery
 from .evaluation.evaluate import check_beats_baseline as check_beats_baseline
 from .evaluation.evaluate import check_cv_test_gap as check_cv_test_gap
@@ -29,7 +32,6 @@ from .planning.plan import make_plan as make_plan
 from .planning.search_rules import search_deadline as search_deadline
 from .reporting.result import check_quality_gates as check_quality_gates
 from .reporting.result import successful_result as successful_result
-from .search.study import fold_predictions as fold_predictions
 from .search.study import front_table as front_table
 from .search.study import leaderboard as leaderboard
 from .search.study import run_search as run_search

@@ -9,7 +9,7 @@ from functools import cached_property
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, NamedTuple, Self
 
 import joblib
 import numpy as np
@@ -20,10 +20,14 @@ from sklearn.utils import ClassifierTags, RegressorTags
 from sklearn.utils.metaestimators import available_if
 
 from mt_assets.trainer.data.frames import canonical
+from mt_assets.trainer.ensemble.blend import Part
 from mt_assets.trainer.errors import StoreError
 from mt_assets.trainer.evaluation.calibration import Calibration
 from mt_assets.trainer.evaluation.delivery import Delivery
 from mt_assets.trainer.evaluation.metrics import predicted_codes
+from mt_assets.trainer.evaluation.predictions import with_absent_classes
+from mt_assets.trainer.features.preprocessor import TablePreprocessor
+from mt_assets.trainer.search.result import FoldRows
 from mt_assets.trainer.store.record import Record
 
 MODEL_FILE: Final = "model.joblib"
@@ -46,6 +50,9 @@ TRUSTED_TYPES: Final[tuple[str, ...]] = (
     "mt_assets.trainer.algorithms.log_target.LogTarget",
     "mt_assets.trainer.algorithms.neural_network_estimator.NetworkClassifier",
     "mt_assets.trainer.algorithms.neural_network_estimator.NetworkRegressor",
+    "mt_assets.trainer.ensemble.blend.BlendClassifier",
+    "mt_assets.trainer.ensemble.blend.BlendRegressor",
+    "mt_assets.trainer.ensemble.blend.Part",
     "mt_assets.trainer.features.columns.CalendarBlock",
     "mt_assets.trainer.features.columns.CategoryBlock",
     "mt_assets.trainer.features.columns.DatetimeBlock",
@@ -84,13 +91,21 @@ def _is_classifier(model: TabularModel) -> bool:
     return model.classes is not None
 
 
+class View(NamedTuple):
+    """Rows as one preprocessor encodes them, [n, features], and the original columns that each feature is made of."""
+
+    encoded: np.ndarray
+    sources: tuple[tuple[str, ...], ...]
+
+
 class TabularModel(BaseEstimator):
     """A fitted model that takes tables as people have them.
 
     Parameters
     ----------
     pipeline : sklearn.pipeline.Pipeline
-        Fitted: `preprocessor`, then `model`.
+        Fitted: `preprocessor`, then `model`. Of an ensemble `model` alone (`ensemble.blend`), with preprocessors of its
+        own.
     features : tuple of str
         Columns that a table must have; more columns, in any order, do no harm.
     classes : tuple of labels or None
@@ -166,34 +181,68 @@ class TabularModel(BaseEstimator):
         """What metrics look at: probabilities [n, k] in the order of the class codes, or values [n]; float64."""
         return self.scores_of(self.encode(frame))
 
-    def encode(self, frame: pd.DataFrame) -> np.ndarray:
-        """The features as the estimator sees them, [n, len(encoded_names)]."""
-        own = [column for column in self.features if column in frame.columns]
-        encoded: np.ndarray = self.pipeline["preprocessor"].transform(canonical(frame[own]))
-        return encoded
+    def encode(self, frame: pd.DataFrame) -> Any:
+        """The features as the estimator sees them, [n, len(encoded_names)]; a canonical frame for an ensemble."""
+        rows = self._own_rows(frame)
+        return rows if self.is_blend else self.pipeline["preprocessor"].transform(rows)
 
-    def scores_of(self, encoded: np.ndarray) -> np.ndarray:
+    def _own_rows(self, frame: pd.DataFrame) -> pd.DataFrame:
+        return canonical(frame[[column for column in self.features if column in frame.columns]])
+
+    def scores_of(self, encoded: Any) -> np.ndarray:
         """`scores` of encoded features."""
-        scores = self.uncalibrated(encoded)
+        return self.calibrated(self.uncalibrated(encoded))
+
+    def calibrated(self, scores: np.ndarray) -> np.ndarray:
+        """`scores` of what the estimator itself says."""
         return scores if self.calibration is None or not len(scores) else self.calibration.apply(scores)
 
-    def uncalibrated(self, encoded: np.ndarray) -> np.ndarray:
+    def uncalibrated(self, encoded: Any) -> np.ndarray:
         """What the estimator itself says of encoded features, in the form of `scores`."""
         if not len(encoded):
             return np.empty((0, len(self.classes)) if self.classes is not None else 0)
         if self.classes is None:
             return np.asarray(self.estimator.predict(encoded), dtype=np.float64).reshape(len(encoded))
         probabilities = np.asarray(self.estimator.predict_proba(encoded), dtype=np.float64)
-        if self.known is None:
-            return probabilities
-        everything = np.zeros((len(encoded), len(self.classes)))
-        everything[:, list(self.known)] = probabilities
-        return everything
+        return (
+            probabilities if self.known is None else with_absent_classes(probabilities, self.known, len(self.classes))
+        )
 
     @property
     def estimator(self) -> Any:
         """The fitted estimator behind the preprocessor."""
         return self.pipeline["model"]
+
+    @property
+    def estimators(self) -> tuple[Part, ...]:
+        """Every fitted estimator with its weight and the view that it takes: one, or the parts of an ensemble."""
+        if self.is_blend:
+            return tuple(self.estimator.parts)
+        return (Part(1.0, 0, self.estimator, self.known or (), ""),)
+
+    @property
+    def preprocessors(self) -> tuple[TablePreprocessor, ...]:
+        """What encodes each of the views."""
+        return tuple(self.estimator.preprocessors) if self.is_blend else (self.pipeline["preprocessor"],)
+
+    def views(self, frame: pd.DataFrame) -> list[View]:
+        """The features as the estimators see them: one matrix, or of an ensemble one for each preprocessor."""
+        return [self.view(frame, number) for number in range(len(self.preprocessors))]
+
+    def view(self, frame: pd.DataFrame, number: int) -> View:
+        """One of the views."""
+        encoder = self.preprocessors[number]
+        sources = tuple(encoder.parents_.get(name, (source,)) for name, source in encoder.source_columns_.items())
+        return View(encoder.transform(self._own_rows(frame)), sources)
+
+    def scores_of_views(self, encoded: list[np.ndarray]) -> np.ndarray:
+        """`scores` of the matrices of `views`."""
+        return self.calibrated(self.estimator.combined(encoded)) if self.is_blend else self.scores_of(encoded[0])
+
+    @property
+    def is_blend(self) -> bool:
+        """Whether it is an ensemble."""
+        return len(self.pipeline.steps) == 1
 
     @property
     def classes_(self) -> np.ndarray:
@@ -220,12 +269,9 @@ class TabularModel(BaseEstimator):
     @property
     def source_columns(self) -> dict[str, str]:
         """The original column of each encoded feature; of one that is made from several the first."""
+        if self.is_blend:
+            return {name: name for name in self.features}
         return dict(self.pipeline["preprocessor"].source_columns_)
-
-    @property
-    def parents(self) -> dict[str, tuple[str, ...]]:
-        """The original columns of each encoded feature that is made from others."""
-        return dict(self.pipeline["preprocessor"].parents_)
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
@@ -245,12 +291,18 @@ class ModelFacts(Record):
     Attributes
     ----------
     algorithm : str
+        `ensemble` where there are members.
     params : dict
+        Of the best single candidate.
+    members : tuple of dict
+        Of an ensemble: algorithm, params and weight of each.
     features : tuple of str
     classes : tuple or None
     target : str
     rows_seen : str
-        `rows_digest` of the rows that the estimator was fitted on.
+        `rows_digest` of the rows that the estimator was fitted on, in an ensemble by any of its parts.
+    fold_rows : tuple of FoldRows
+        Of an ensemble the rows that its fold models were really given.
     n_rows : int
     seconds : float
         Of the fit, encoding included.
@@ -275,6 +327,8 @@ class ModelFacts(Record):
     seconds: float
     versions: dict[str, str]
     notes: tuple[str, ...] = ()
+    members: tuple[dict[str, Any], ...] = ()
+    fold_rows: tuple[FoldRows, ...] = ()
     delivery: Delivery = Delivery()
     model_digest: str = ""
 

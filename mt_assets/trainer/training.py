@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -24,13 +25,14 @@ from mt_assets.trainer.data.profile import DataProfile
 from mt_assets.trainer.data.splits import Splits
 from mt_assets.trainer.data.table import Table
 from mt_assets.trainer.data.target import encode_target
+from mt_assets.trainer.ensemble.final import assemble
 from mt_assets.trainer.errors import TrainingError
 from mt_assets.trainer.evaluation.goal import Goal
 from mt_assets.trainer.features.preprocessor import TablePreprocessor, rows_digest
 from mt_assets.trainer.model import ModelFacts, TabularModel, TrainedModel, library_versions
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.search.fold_fits import Fitted, fit_estimator, fit_setting
-from mt_assets.trainer.search.result import BestParams, StudyResult
+from mt_assets.trainer.search.result import BestParams, FoldRows, Member, StudyResult
 from mt_assets.trainer.store.record import Record
 
 FIXTURE_ROWS: Final = 50
@@ -43,11 +45,13 @@ _PATIENCE_S: Final = 300.0
 
 
 class LearningCurve(Record):
-    """The score of the best candidate on the canonical fold, by the number of rows that it was fitted on.
+    """The score of the best single candidate on the canonical fold, by the number of rows that it was fitted on.
 
     Attributes
     ----------
     metric : str
+    algorithm : str
+        Of the candidate, also where the model is an ensemble.
     rows : tuple of int
     scores : tuple of float
     """
@@ -55,6 +59,7 @@ class LearningCurve(Record):
     filename: ClassVar[str] = "learning_curve.json"
 
     metric: str
+    algorithm: str = ""
     rows: tuple[int, ...]
     scores: tuple[float, ...]
 
@@ -72,8 +77,9 @@ def train_final(
     profile: DataProfile,
     splits: Splits,
     preprocessor: TablePreprocessor,
+    folder: Path | None = None,
 ) -> TrainedModel:
-    """Fit the best candidate on all learning rows, with nothing held back.
+    """Fit the best candidate on all learning rows, with nothing held back, or put the ensemble together.
 
     Boosters run the mean number of rounds that early stopping found on the folds; no row is left to stop on.
 
@@ -81,6 +87,8 @@ def train_final(
     ----------
     preprocessor : TablePreprocessor
         Cloned unfitted; its encoding is replaced by what the algorithm wants.
+    folder : pathlib.Path, optional
+        That of the search, with the fold models that an ensemble is made of where the plan wants a bag of them.
 
     Raises
     ------
@@ -90,42 +98,107 @@ def train_final(
     started = time.perf_counter()
     frame = _rows(table, splits.learning, profile)
     with threadpool_limits(limits=plan.threads):
-        encoder, fitted = _fit(plan, best, frame, profile, splits, preprocessor)
-    if fitted.estimator is None:
-        raise TrainingError(
-            f"All {len(frame)} rows to learn from have the same class of {profile.target.column!r}; the others are all "
-            "among the test rows.",
-            suggestions=("Set a smaller `testSize`.", "Get more rows of the rare class."),
-        )
-    rows = encoder.rows_seen_
-    del encoder.rows_seen_  # stands in `TrainedModel.rows`; a model that is handed out need not carry it
+        if best.ensemble:
+            made = _ensemble(plan, best, table, frame, profile, splits, preprocessor, folder)
+        else:
+            made = _single(plan, best, frame, profile, splits, preprocessor)
     features = tuple(profile.features)
-    complete = not profile.target.classes or len(fitted.present) == len(profile.target.classes)
+    complete = not profile.target.classes or len(made.known) == len(profile.target.classes)
     model = TabularModel(
-        pipeline=Pipeline([("preprocessor", encoder), ("model", fitted.estimator)]),
+        pipeline=made.pipeline,
         features=features,
         classes=tuple(profile.target.classes) or None,
         target=profile.target.column,
-        known=None if complete else tuple(int(code) for code in fitted.present),
+        known=None if complete else made.known,
         positive=profile.target.positive,
         threshold=0.5 if best.delivery.threshold is None else best.delivery.threshold,
         calibration=best.delivery.calibration,
     )
     fixture = frame[list(features)].iloc[:FIXTURE_ROWS]
     facts = ModelFacts(
-        algorithm=best.algorithm,
+        algorithm=best.trained_as,
         params=best.params,
+        members=tuple(member.told for member in best.ensemble),
         features=features,
         classes=model.classes,
         target=model.target,
-        rows_seen=rows_digest(frame.index.to_numpy()),
+        rows_seen=rows_digest(made.rows),
+        fold_rows=made.fold_rows,
         n_rows=len(frame),
         seconds=time.perf_counter() - started,
         versions=library_versions(),
-        notes=fitted.report.notes,
+        notes=made.notes,
         delivery=best.delivery,
     )
-    return TrainedModel(facts, rows, fixture, model.scores(fixture), model=model)
+    return TrainedModel(facts, made.rows, fixture, model.scores(fixture), model=model)
+
+
+@dataclass(frozen=True, eq=False)
+class _Made:
+    """A fitted pipeline, the class codes that it knows, and the rows that it really saw."""
+
+    pipeline: Pipeline
+    known: tuple[int, ...]
+    rows: np.ndarray
+    notes: tuple[str, ...]
+    fold_rows: tuple[FoldRows, ...] = ()
+
+
+def _single(
+    plan: TrainingPlan,
+    best: BestParams,
+    frame: pd.DataFrame,
+    profile: DataProfile,
+    splits: Splits,
+    preprocessor: TablePreprocessor,
+) -> _Made:
+    encoder, fitted = _fit_on_all(plan, best, frame, profile, splits, preprocessor)
+    rows = encoder.rows_seen_
+    del encoder.rows_seen_  # stands in `TrainedModel.rows`; a model that is handed out need not carry it
+    pipeline = Pipeline([("preprocessor", encoder), ("model", fitted.estimator)])
+    return _Made(pipeline, tuple(int(code) for code in fitted.present), rows, fitted.report.notes)
+
+
+def _ensemble(
+    plan: TrainingPlan,
+    best: BestParams,
+    table: Table,
+    frame: pd.DataFrame,
+    profile: DataProfile,
+    splits: Splits,
+    preprocessor: TablePreprocessor,
+    folder: Path | None,
+) -> _Made:
+    def refit(member: Member) -> tuple[TablePreprocessor, Fitted]:
+        return _fit_on_all(plan, member, frame, profile, splits, preprocessor)
+
+    assembly = assemble(plan, best, table, profile, splits, preprocessor, folder, refit)
+    n_classes = len(profile.target.classes)
+    return _Made(
+        Pipeline([("model", assembly.blend(n_classes))]),
+        tuple(range(n_classes)),
+        np.unique(np.concatenate(assembly.rows)),
+        tuple(dict.fromkeys(assembly.notes)),
+        tuple(assembly.fold_rows),
+    )
+
+
+def _fit_on_all(
+    plan: TrainingPlan,
+    best: BestParams | Member,
+    frame: pd.DataFrame,
+    profile: DataProfile,
+    splits: Splits,
+    preprocessor: TablePreprocessor,
+) -> tuple[TablePreprocessor, Fitted]:
+    encoder, fitted = _fit(plan, best, frame, profile, splits, preprocessor)
+    if fitted.estimator is None:
+        raise TrainingError(
+            f"All {len(frame)} rows to learn from have the same class of {profile.target.column!r}; the others are all "
+            "among the test rows.",
+            suggestions=("Set a smaller `testSize`.", "Get more rows of the rare class."),
+        )
+    return encoder, fitted
 
 
 def check_loads_elsewhere(trained: TrainedModel) -> Check:
@@ -170,7 +243,7 @@ def learning_curve(
     preprocessor: TablePreprocessor,
     shares: tuple[float, ...] = LEARNING_SHARES,
 ) -> LearningCurve:
-    """Score the best candidate on the canonical fold when it is fitted on a part of the training rows.
+    """Score the best single candidate on the canonical fold when it is fitted on a part of the training rows.
 
     The parts lie in each other: random ones (seeded by the plan), or of dated data the most recent. Boosters run as
     many rounds as the final fit.
@@ -190,7 +263,7 @@ def learning_curve(
             prediction = fitted.predict(encoder.transform(validation), len(profile.target.classes))
             counts.append(len(frame))
             scores.append(goal.judge(y, prediction).score)
-    return LearningCurve(metric=plan.metric, rows=tuple(counts), scores=tuple(scores))
+    return LearningCurve(metric=plan.metric, algorithm=best.algorithm, rows=tuple(counts), scores=tuple(scores))
 
 
 def training_history(study: StudyResult, curve: LearningCurve) -> bytes:
@@ -205,7 +278,7 @@ def _rows(table: Table, positions: np.ndarray, profile: DataProfile) -> pd.DataF
 
 def _fit(
     plan: TrainingPlan,
-    best: BestParams,
+    best: BestParams | Member,
     frame: pd.DataFrame,
     profile: DataProfile,
     splits: Splits,

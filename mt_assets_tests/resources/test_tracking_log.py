@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mt_assets.resources.mlflow_model import signature
+from mt_assets.resources.mlflow_model import save_model, signature
 from mt_assets.resources.tracking import MlflowTracking
 from mt_assets.trainer.errors import TrainingError
 from mt_assets.trainer.reporting.tracked import ExperimentRun, RegisteredVersion, TrainingBundle, dataset_digest
@@ -326,3 +326,38 @@ def test_threshold_and_calibration_travel_with_the_model(bundle: TrainingBundle,
     labels = loaded.predict(frame[list(model.features)])
     assert list(labels) == list(model.predict(frame))
     assert list(labels) != list(usual)
+
+
+def test_an_ensemble_is_one_model_with_its_members_told(
+    bundle: TrainingBundle, client_of: Callable[[str], Any], home: Path, tmp_path: Path
+) -> None:
+    from mt_assets.trainer.features.preprocessor import TablePreprocessor
+    from mt_assets.trainer.search.result import Member
+    from mt_assets.trainer.training import train_final
+
+    of_each = {trial.algorithm: trial for trial in bundle.study.trials}
+    members = tuple(
+        Member(algorithm=name, params=trial.params, weight=0.5, trial_number=trial.number, searched=trial.params)
+        for name, trial in sorted(of_each.items())
+    )
+    best = bundle.best.model_copy(update={"ensemble": members})
+    preprocessor = TablePreprocessor(columns=dict[str, str](bundle.profile.features))
+    trained = train_final(bundle.plan, best, bundle.table, bundle.profile, bundle.splits, preprocessor)
+    (tmp_path / "stored").mkdir()
+    trained.save(tmp_path / "stored")
+    combined = replace(bundle, best=best, trained=type(trained).load(tmp_path / "stored"))
+    run = MlflowTracking(home=str(home)).log_training(combined)
+    client = client_of(f"sqlite:///{home / 'mlflow.db'}")
+
+    params = client.get_run(run.run_id).data.params
+    assert params["ensemble"] == "0.50 lightgbm, 0.50 logistic_regression"
+    assert {name for name in params if "." not in name} == {"algorithm", "ensemble", *bundle.best.params}
+    assert "ensemble.json" in {file.path for file in client.list_artifacts(run.run_id)}
+
+    save_model(combined, tmp_path / "mlflow")
+    import mlflow
+
+    loaded = mlflow.pyfunc.load_model(str(tmp_path / "mlflow"))
+    rows = bundle.table.take(bundle.splits.test).frame()[list(trained.model.features)]
+    assert list(loaded.predict(rows)) == list(trained.model.predict(rows))
+    assert "lightgbm==" in (tmp_path / "mlflow" / "requirements.txt").read_text()

@@ -15,7 +15,7 @@ from mt_assets.trainer.evaluation.goal import Goal
 from mt_assets.trainer.evaluation.metrics import METRICS, score
 from mt_assets.trainer.evaluation.plot_style import both_sizes
 from mt_assets.trainer.evaluation.plots import importance_bars
-from mt_assets.trainer.model import TabularModel, TrainedModel
+from mt_assets.trainer.model import TabularModel, TrainedModel, View
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.store.record import Record
 
@@ -24,6 +24,9 @@ REPEATS = 5
 _MOST_ROWS, _LEAST_ROWS, _PREDICTIONS = 5_000, 500, 2_000_000
 """Rows that are permuted: fewer of a wide table, so that a forest that predicts 50,000 rows a second takes no more
 than 40 s, but not so few that a metric means nothing."""
+
+_LEAST_ROWS_OF_MANY = 200
+"""Of an ensemble of many fitted estimators: 8 members of 8 folds on 20 columns take 10 s."""
 
 
 class FeatureImportance(Record):
@@ -80,10 +83,10 @@ def explain(
 ) -> FeatureImportance:
     """Measure how the plan's metric suffers when one column at a time is shuffled (Breiman 2001).
 
-    Rows are encoded once, and what a column was encoded into is shuffled together: encoding is row by row, so this
-    equals shuffling the column itself. Where encoded features are made from several columns, the column itself is
-    shuffled and the rows are encoded again. A column that the model's own importance says it never used cannot matter,
-    and is not tried.
+    Rows are encoded once (by each preprocessor of an ensemble), and what a column was encoded into is shuffled
+    together: encoding is row by row, so this equals shuffling the column itself. Where features are made from several
+    columns, the column itself is shuffled and the rows are encoded again. A column that the model's own importance says
+    it never used cannot matter, and is not tried.
 
     Parameters
     ----------
@@ -105,69 +108,64 @@ def explain(
     rng = np.random.default_rng(plan.seed)
     of: Literal["test", "learning"] = "test" if len(splits.test) else "learning"
     rows = splits.test if of == "test" else splits.learning
-    most = int(np.clip(_PREDICTIONS // (REPEATS * len(columns)), _LEAST_ROWS, _MOST_ROWS))
+    estimators = len(model.estimators)
+    least = _LEAST_ROWS if estimators == 1 else _LEAST_ROWS_OF_MANY
+    most = int(np.clip(_PREDICTIONS // (REPEATS * len(columns) * estimators), least, _MOST_ROWS))
     if len(rows) > most:
         rows = np.sort(rng.choice(rows, most, replace=False))
     frame = table.take(rows).frame([*columns, target.column])
     y = encode_target(frame[target.column], target)
 
     terms = Goal.of(plan, target.positive).terms.at(model.threshold)
-    encoded = model.encode(frame)
-    sources = [model.parents.get(name, (source,)) for name, source in model.source_columns.items()]
-    own = _model_importance(model.estimator, sources, columns)
-    tried = [name for name in columns if own is None or own[name] > 0]
-    places = {name: np.array([at for at, of_name in enumerate(sources) if name in of_name]) for name in tried}
-
-    def judge(prediction: npt.NDArray) -> float:
-        return score(plan.metric, y, prediction, target.positive, terms)
-
-    if model.parents:
-        losses = _raw_losses(model, frame[columns], tried, judge, METRICS[plan.metric].gain, rng)
-    else:
-        losses = _losses(model.scores_of, encoded, places, judge, METRICS[plan.metric].gain, rng)
+    views = model.views(frame)
+    own = _shares_of_all(
+        [
+            (part.weight, _model_importance(part.estimator, views[part.view].sources, columns))
+            for part in model.estimators
+        ],
+        columns,
+    )
+    losses = _losses(
+        model,
+        frame[columns],
+        views,
+        [name for name in columns if own is None or own[name] > 0],
+        lambda prediction: score(plan.metric, y, prediction, target.positive, terms),
+        METRICS[plan.metric].gain,
+        rng,
+    )
     return _shares(losses, columns, own, plan.metric, of, len(rows))
 
 
 def _losses(
-    predict: Callable[[npt.NDArray], npt.NDArray],
-    encoded: npt.NDArray,
-    places: dict[str, npt.NDArray[np.int64]],
-    judge: Callable[[npt.NDArray], float],
-    gain: Callable[[float, float], float],
-    rng: np.random.Generator,
-) -> dict[str, npt.NDArray[np.float64]]:
-    """How much each column's shuffling costs, [REPEATS] for each; all repeats of a column are predicted at once."""
-    n = len(encoded)
-    before = judge(predict(encoded))
-    repeated = np.tile(np.arange(n), REPEATS)
-    stack = encoded[repeated]
-    losses: dict[str, npt.NDArray[np.float64]] = {}
-    for name, at in places.items():
-        order = np.concatenate([rng.permutation(n) + n * repeat for repeat in range(REPEATS)])
-        prediction = predict(_shuffled(stack, at, order))
-        parts = (judge(prediction[n * repeat : n * (repeat + 1)]) for repeat in range(REPEATS))
-        losses[name] = np.array([gain(before, after) for after in parts])
-    return losses
-
-
-def _raw_losses(
     model: TabularModel,
     frame: pd.DataFrame,
+    views: list[View],
     columns: list[str],
     judge: Callable[[npt.NDArray], float],
     gain: Callable[[float, float], float],
     rng: np.random.Generator,
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """The same as `_losses`, by shuffling columns of the table itself."""
-    before = judge(model.scores(frame))
+    """How much each column's shuffling costs, [REPEATS] for each; all repeats of a column are predicted at once."""
+    n = len(frame)
+    before = judge(model.scores_of_views([view.encoded for view in views]))
+    repeated = np.tile(np.arange(n), REPEATS)
+    rows = frame.iloc[repeated]
+    stacks = [view.encoded[repeated] for view in views]
+
+    def shuffled(number: int, name: str, order: npt.NDArray[np.int64]) -> npt.NDArray:
+        sources = views[number].sources
+        if any(name in of and len(of) > 1 for of in sources):
+            other = rows.assign(**{name: rows[name].array.take(order)})
+            return model.view(other, number).encoded
+        return _shuffled(stacks[number], np.flatnonzero([of == (name,) for of in sources]), order)
+
     losses: dict[str, npt.NDArray[np.float64]] = {}
     for name in columns:
-        after = []
-        for _ in range(REPEATS):
-            other = frame.copy()
-            other[name] = frame[name].iloc[rng.permutation(len(frame))].set_axis(frame.index)
-            after.append(judge(model.scores(other)))
-        losses[name] = np.array([gain(before, each) for each in after])
+        order = np.concatenate([rng.permutation(n) + n * repeat for repeat in range(REPEATS)])
+        prediction = model.scores_of_views([shuffled(number, name, order) for number in range(len(views))])
+        parts = (judge(prediction[n * repeat : n * (repeat + 1)]) for repeat in range(REPEATS))
+        losses[name] = np.array([gain(before, after) for after in parts])
     return losses
 
 
@@ -177,7 +175,20 @@ def _shuffled(stack: npt.NDArray, at: npt.NDArray[np.int64], order: npt.NDArray[
     return other
 
 
-def _model_importance(estimator: Any, sources: list[tuple[str, ...]], columns: list[str]) -> dict[str, float] | None:
+def _shares_of_all(
+    of_parts: list[tuple[float, dict[str, float] | None]], columns: list[str]
+) -> dict[str, float] | None:
+    """The weighted mean of the own importances of all parts; None where one has none."""
+    known = [(weight, own) for weight, own in of_parts if own is not None]
+    if len(known) < len(of_parts):
+        return None
+    shares = {name: sum(weight * own[name] for weight, own in known) for name in columns}
+    return dict(sorted(shares.items(), key=lambda item: -item[1]))
+
+
+def _model_importance(
+    estimator: Any, sources: tuple[tuple[str, ...], ...], columns: list[str]
+) -> dict[str, float] | None:
     """The estimator's own importance of each output feature, summed over each original column; shares of the whole.
 
     That of a feature that is made from several columns counts for them in equal parts.

@@ -1,5 +1,6 @@
 """Predictions together with the rows that they are for."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,3 +47,12 @@ def targets(table: Table, profile: DataProfile, positions: npt.NDArray[np.int64]
     """Class codes or values of rows, by position."""
     column = table.take(positions).frame([profile.target.column])
     return pd.Series(encode_target(column[profile.target.column], profile.target), index=column.index)
+
+
+def with_absent_classes(probabilities: npt.NDArray, known: Sequence[int], n_classes: int) -> npt.NDArray:
+    """Probabilities [n, n_classes] of an estimator that knows these class codes alone; the others have 0."""
+    if len(known) == n_classes:
+        return probabilities
+    everything = np.zeros((len(probabilities), n_classes))
+    everything[:, list(known)] = probabilities
+    return everything

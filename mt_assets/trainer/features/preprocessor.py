@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from mt_assets.trainer.data.table import Table
     from mt_assets.trainer.model import TrainedModel
     from mt_assets.trainer.planning.plan import TrainingPlan
-    from mt_assets.trainer.search.result import StudyResult
+    from mt_assets.trainer.search.result import FoldRows, StudyResult
 
 _FILE: Final = "preprocessor.joblib"
 
@@ -330,7 +330,7 @@ def check_fit_rows(
     study : StudyResult, optional
         Each fold fit must have seen its fold's training rows exactly, and early stopping and score its validation rows.
     trained : TrainedModel, optional
-        Must have seen all learning rows and no others.
+        Must have seen all learning rows and no others; fold models in it those of their folds, as in a study.
 
     Returns
     -------
@@ -345,9 +345,10 @@ def check_fit_rows(
             wrong.append(_wrong("the preprocessor", preprocessor.rows, splits.train, splits.test))
     if study is not None:
         fits += sum(seen.fits for seen in study.fold_rows)
-        wrong += _wrong_folds(splits, study)
+        wrong += _wrong_folds(splits, study.fold_rows)
     if trained is not None:
-        fits += 1
+        fits += len(trained.facts.fold_rows) or 1
+        wrong += _wrong_folds(splits, trained.facts.fold_rows)
         if {rows_digest(trained.rows), trained.rows_seen} != {rows_digest(splits.learning)}:
             wrong.append(_wrong("the final fit", trained.rows, splits.learning, splits.test))
     message = f"All {fits} fits saw the rows meant for them and no others."
@@ -358,9 +359,9 @@ def check_fit_rows(
     return Check(name="fit_on_train_only", passed=not wrong, blocking=True, message=message, evidence=evidence)
 
 
-def _wrong_folds(splits: Splits, study: StudyResult) -> list[dict[str, Any]]:
+def _wrong_folds(splits: Splits, fold_rows: tuple[FoldRows, ...]) -> list[dict[str, Any]]:
     wrong = []
-    for seen in study.fold_rows:
+    for seen in fold_rows:
         fold = splits.folds[seen.fold]
         train, validation = rows_digest(fold.train), rows_digest(fold.validation)
         for what, saw, meant in (

@@ -48,6 +48,10 @@ class Facts:
     target_low, target_skew, target_log_skew : float or None
         Least value and skewness of a regression's target among the learning rows, and skewness of its logarithm
         (`log1p`), None where the least value is negative.
+    strategy : str
+        How the folds were drawn, see `Splits.strategy`.
+    folds_cover : bool
+        Whether every learning row is a training row of some fold.
     """
 
     spec: TrainingSpec
@@ -66,6 +70,8 @@ class Facts:
     target_low: float | None = None
     target_skew: float | None = None
     target_log_skew: float | None = None
+    strategy: str = "kfold"
+    folds_cover: bool = True
 
     @property
     def cells(self) -> int:
@@ -132,6 +138,8 @@ def gather_facts(spec: TrainingSpec, table: Table, profile: DataProfile, splits:
         tree_r2=tree_r2,
         combinable=sum(role in ("numeric", "categorical") for role in profile.features.values()),
         **({} if classification else _shape_of_target(table, profile, splits)),
+        strategy=splits.strategy,
+        folds_cover=bool(np.isin(splits.learning, np.concatenate([fold.train for fold in splits.folds])).all()),
     )
 
 

@@ -1,4 +1,4 @@
-"""Rules about the model: metric, algorithms, class weights, ensemble."""
+"""Rules about the model: metric, algorithms, class weights. Those about the ensemble are in `ensemble_rules`."""
 
 from collections.abc import Callable
 
@@ -239,27 +239,6 @@ CLASS_WEIGHT = RuleTable(
             "The rarest class has {facts.minority_share:.1%} of the rows, which needs no weights.",
             "classImbalance",
             ("minority_share", "balance"),
-        ),
-    ),
-)
-
-
-ENSEMBLE = RuleTable(
-    "ensemble",
-    (
-        Rule(
-            "ensemble.off",
-            lambda f: f.spec.options.ensemble == "none",
-            False,
-            "The spec asks for a single model.",
-            "options.ensemble",
-        ),
-        Rule(
-            "ensemble.later",
-            always,
-            False,
-            "This version keeps the best single model; ensembles come later.",
-            "options.ensemble",
         ),
     ),
 )

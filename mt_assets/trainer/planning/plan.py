@@ -74,6 +74,13 @@ class TrainingPlan(Record):
         Whether calibration is tried; it is kept only where it helps out of fold.
     feature_generation, log_target : bool
         Whether candidates with columns made from others, and of the target's logarithm, compete with those without.
+    ensemble : bool
+        Whether candidates are combined; the ensemble is kept only where it beats the best single one.
+    ensemble_rounds : int
+        Rounds of the greedy selection.
+    final_fit : {"bag", "refit"}
+        Whether an ensemble keeps its members' fold models or fits each member once on all learning rows; a single
+        model is always fitted once.
     decisions : tuple of Decision
         Every choice above and those about target and folds, in the order in which they were made.
     """
@@ -105,6 +112,9 @@ class TrainingPlan(Record):
     calibrate: bool = False
     feature_generation: bool = False
     log_target: bool = False
+    ensemble: bool = False
+    ensemble_rounds: int = 0
+    final_fit: Literal["bag", "refit"] = "refit"
     decisions: tuple[Decision, ...]
 
     def extended(self, rounds: int) -> "TrainingPlan":
@@ -211,6 +221,9 @@ def decide(facts: Facts, earlier: tuple[Decision, ...] = ()) -> TrainingPlan:
         calibrate=value["calibrate"],
         feature_generation=value["feature_generation"],
         log_target=value["log_target"],
+        ensemble=value["ensemble"],
+        ensemble_rounds=value["ensemble_rounds"],
+        final_fit=value["final_fit"],
         decisions=(*earlier, *decisions.values()),
     )
 

@@ -4,7 +4,8 @@ A new choice is a new table here; a new case is a new row in its table.
 """
 
 from mt_assets.trainer.planning.delivery_rules import CALIBRATION, THRESHOLD
-from mt_assets.trainer.planning.model_rules import CANDIDATES, CLASS_WEIGHT, ENSEMBLE, METRIC, RECOMMENDATION, meant
+from mt_assets.trainer.planning.ensemble_rules import ENSEMBLE, ENSEMBLE_ROUNDS, FINAL_FIT
+from mt_assets.trainer.planning.model_rules import CANDIDATES, CLASS_WEIGHT, METRIC, RECOMMENDATION, meant
 from mt_assets.trainer.planning.pipeline_rules import FEATURE_GENERATION, LOG_TARGET
 from mt_assets.trainer.planning.search_rules import (
     EARLY_STOPPING,
@@ -43,6 +44,8 @@ TABLES = (
     THREADS,
     WORKERS,
     ENSEMBLE,
+    ENSEMBLE_ROUNDS,
+    FINAL_FIT,
     SEED,
     REPRODUCIBLE,
 )

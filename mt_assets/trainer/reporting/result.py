@@ -110,9 +110,9 @@ def _parts(
     if study := stored.get("optuna_study"):
         metadata |= {"n_trials": len(study.trials), "best_trial_number": study.best_number}
     if best := stored.get("best_params"):
-        parts |= {"best_params": best.params, "algorithm": best.algorithm, "leaderboard": best.leaderboard}
+        parts |= {"best_params": best.told, "algorithm": best.trained_as, "leaderboard": best.leaderboard}
         parts |= {"threshold": best.delivery.threshold, "suggestions": best.delivery.suggestions}
-        parts["decisions"] = (*parts.get("decisions", ()), *best.delivery.decisions)
+        parts["decisions"] = (*parts.get("decisions", ()), *best.decisions, *best.delivery.decisions)
         parts["warnings"] = (*parts.get("warnings", ()), *best.delivery.warnings)
     if trained := stored.get("trained_model"):
         parts["model_path"] = trained.path / MODEL_FILE

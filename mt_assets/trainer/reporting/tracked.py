@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 TRIALS_FILE = "trials.json"
 """All trials as a table, among the files of a run."""
 
+ENSEMBLE_FILE = "ensemble.json"
+"""The members of an ensemble with their parameters and weights, among the files of a run."""
+
 
 @dataclass(frozen=True)
 class TrainingBundle:
@@ -163,9 +166,12 @@ def masked(value: Any) -> Any:
 def parameters(bundle: TrainingBundle) -> dict[str, str]:
     """The parameters of the run, flat.
 
-    The winner's own parameters stand by their names, what was asked as `spec.<key>`, what was decided as `plan.<name>`.
+    The parameters of the best single candidate stand by their names, what was asked as `spec.<key>`, what was decided
+    as `plan.<name>`; the members of an ensemble are in `ENSEMBLE_FILE`.
     """
     flat: dict[str, Any] = {"algorithm": bundle.best.algorithm, **bundle.best.params}
+    if bundle.best.ensemble:
+        flat |= {"ensemble": _members(bundle.best)}
     flat |= {f"spec.{key}": value for key, value in _asked(bundle.spec)}
     plan = bundle.plan.model_dump(mode="json", exclude={"decisions"})
     flat |= {f"plan.{key}": value for key, value in plan.items()}
@@ -177,6 +183,11 @@ def parameters(bundle: TrainingBundle) -> dict[str, str]:
         "validation.folds": len(bundle.splits.folds),
     }
     return {key: content if isinstance(content, str) else json.dumps(content) for key, content in masked(flat).items()}
+
+
+def _members(best: "BestParams") -> str:
+    """An ensemble in one line: weight and algorithm of each member."""
+    return ", ".join(f"{member.weight:.2f} {member.algorithm}" for member in best.ensemble)
 
 
 def _asked(spec: "TrainingSpec") -> Iterator[tuple[str, Any]]:
@@ -275,6 +286,9 @@ def write_files(bundle: TrainingBundle, folder: Path) -> None:
     (folder / "spec.json").write_text(json.dumps(masked(spec), indent=1))
     (folder / "plan.json").write_text(bundle.plan.model_dump_json(indent=1))
     (folder / TRIALS_FILE).write_text(json.dumps(trials_table(bundle.study)))
+    if bundle.best.ensemble:
+        members = [{**member.told, "trial": member.trial_number} for member in bundle.best.ensemble]
+        (folder / ENSEMBLE_FILE).write_text(json.dumps(members, indent=1))
     for record in (bundle.importance, bundle.study, bundle.evaluation, bundle.promotion):
         _write_record(record, folder)
     for path in bundle.trained.files:
@@ -321,13 +335,17 @@ def summary(bundle: TrainingBundle) -> str:
     metric, score = bundle.plan.metric, bundle.evaluation.test.get(bundle.plan.metric)
     figure = "undefined" if score is None else f"{score:.4g}"
     lines = [
-        f"**{bundle.spec.name}**, version {bundle.promotion.challenger_version}: {bundle.best.algorithm}, "
+        f"**{bundle.spec.name}**, version {bundle.promotion.challenger_version}: {_algorithm(bundle.best)}, "
         f"{metric} {figure} on {bundle.evaluation.n_test:,} test rows.",
         bundle.evaluation.note,
         bundle.promotion.reason,
         f"[Dagster run]({bundle.dagster_url})" if bundle.dagster_url else "",
     ]
     return "\n\n".join(line for line in lines if line)
+
+
+def _algorithm(best: "BestParams") -> str:
+    return f"ensemble ({_members(best)})" if best.ensemble else best.algorithm
 
 
 def failure_note(report: Mapping[str, Any]) -> str:

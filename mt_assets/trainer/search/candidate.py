@@ -44,6 +44,8 @@ class FoldResult:
         `rows_digest` of the rows that the preprocessor was fitted on, that the estimator was fitted on, and that early
         stopping and the score looked at.
     notes : tuple of str
+    preprocessor, model : str
+        Digests of the fitted preprocessor and estimator, see `fold_models`; empty where they are not kept.
     """
 
     key: str
@@ -55,6 +57,8 @@ class FoldResult:
     fitted: str
     stopped: str
     notes: tuple[str, ...] = ()
+    preprocessor: str = ""
+    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,10 @@ class FoldCache:
                 return FoldResult(prediction=stored["prediction"], **{**told, "notes": tuple(told["notes"])})
         except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError):
             return None
+
+    def drop(self, key: str) -> None:
+        """Forget a result, so that it is made again."""
+        (self.folder / f"{key}{_SUFFIX}").unlink(missing_ok=True)
 
     def put(self, result: FoldResult) -> None:
         """Store durably."""

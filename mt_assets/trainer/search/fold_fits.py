@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self
@@ -28,6 +30,8 @@ from mt_assets.trainer.features.preprocessor import TablePreprocessor, rows_dige
 from mt_assets.trainer.features.text import EncodedText
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.search.candidate import Candidate, FoldCache, FoldResult, code_digest, content_key
+from mt_assets.trainer.search.fold_models import FoldModels
+from mt_assets.trainer.store.atomic import UNFINISHED
 
 _MATRICES: Final = ("X", "y", "X_valid", "y_valid")
 _TOLD: Final = "told.json"
@@ -46,6 +50,8 @@ class EncodedFold:
         How many of the last columns are level numbers of categories.
     encoded, fitted, stopped : str
         `rows_digest`, see `FoldResult`.
+    preprocessor : str
+        Digest of the fitted preprocessor, see `FoldResult`.
     """
 
     X: np.ndarray
@@ -56,6 +62,7 @@ class EncodedFold:
     encoded: str
     fitted: str
     stopped: str
+    preprocessor: str = ""
 
     def save(self, folder: Path) -> None:
         """Write it so that others see all of it or nothing."""
@@ -64,7 +71,7 @@ class EncodedFold:
         unfinished.mkdir(parents=True)
         for name in _MATRICES:
             np.save(unfinished / f"{name}.npy", getattr(self, name))
-        told = {name: getattr(self, name) for name in ("categories", "encoded", "fitted", "stopped")}
+        told = {name: getattr(self, name) for name in ("categories", "encoded", "fitted", "stopped", "preprocessor")}
         (unfinished / _TOLD).write_text(json.dumps(told))
         unfinished.rename(folder)
 
@@ -76,6 +83,16 @@ class EncodedFold:
             name: np.asarray(np.load(folder / f"{name}.npy", mmap_mode="c")) for name in _MATRICES
         }
         return cls(**matrices, **json.loads((folder / _TOLD).read_text()))
+
+
+@contextmanager
+def scratch_folder(folder: Path) -> Iterator[Path]:
+    """A folder for encoded folds, gone afterwards; what a killed process leaves of it is swept by the next run."""
+    scratch = folder / f"{UNFINISHED}encoded-{uuid.uuid4().hex}"
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def fit_setting(plan: TrainingPlan, profile: DataProfile, splits: Splits) -> FitSetting:
@@ -206,6 +223,7 @@ class FoldFits:
         self.folds = splits.folds[: plan.folds_per_trial]
         self.setting = fit_setting(plan, profile, splits)
         self.cache = cache
+        self.models = FoldModels(cache.folder, keep=plan.ensemble and plan.final_fit == "bag")
         self._preprocessor = preprocessor
         self._table = table
         self._scratch = scratch
@@ -276,7 +294,7 @@ class FoldFits:
         started = time.perf_counter()
         fitted = fit_estimator(
             learner, self.setting, candidate.params, data.X, data.y, data.X_valid, data.y_valid,
-            self.plan.early_stopping_rounds, data.categories,
+            self.plan.early_stopping_rounds, data.categories, deadline,
         )  # fmt: skip
         prediction = fitted.predict(data.X_valid, self.setting.n_classes)
         seconds = time.perf_counter() - started
@@ -292,6 +310,8 @@ class FoldFits:
             fitted=data.fitted,
             stopped=data.stopped,
             notes=fitted.report.notes,
+            preprocessor=data.preprocessor,
+            model=self.models.put(key, fitted),
         )
         self.cache.put(result)
         return result
@@ -324,6 +344,7 @@ class FoldFits:
             encoded=rows_digest(preprocessor.rows_seen_),
             fitted=rows_digest(train.index.to_numpy()),
             stopped=rows_digest(validation.index.to_numpy()),
+            preprocessor=self.models.put_preprocessor(preprocessor),
         )
 
     def _take(self, positions: np.ndarray, *, features: bool = True) -> pd.DataFrame:

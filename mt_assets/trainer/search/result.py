@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from mt_assets.trainer.evaluation.delivery import Delivery
+from mt_assets.trainer.planning.decision import Decision
 from mt_assets.trainer.store.record import Record
 
 StoppedBy = Literal["trials", "timeout", "disabled", "exhausted"]
@@ -166,8 +167,41 @@ class StudyResult(Record):
         return next(trial for trial in self.trials if trial.number == self.best_number)
 
 
+class Member(Record):
+    """One candidate of an ensemble.
+
+    Attributes
+    ----------
+    algorithm : str
+    params : dict
+        As those of `BestParams`.
+    weight : float
+        Those of all members sum to 1.
+    trial_number : int
+    iterations : int or None
+        Mean best round, where the algorithm boosts.
+    searched : dict
+        The trial's own parameters, by which its fold models were fitted.
+    fold_keys : tuple of str
+        Names of its fold results in the cache.
+    """
+
+    algorithm: str
+    params: dict[str, Any]
+    weight: float
+    trial_number: int
+    iterations: int | None = None
+    searched: dict[str, Any]
+    fold_keys: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What other programs read of it: algorithm, params, weight."""
+        return self.model_dump(include={"algorithm", "params", "weight"})
+
+
 class BestParams(Record):
-    """The configuration to train.
+    """The configuration to train: the best single candidate and, where that is better, an ensemble.
 
     Attributes
     ----------
@@ -183,7 +217,13 @@ class BestParams(Record):
     leaderboard : tuple of dict
         See `selection.leaderboard`.
     delivery : Delivery
-        Threshold and calibration, decided from the trial's out-of-fold predictions.
+        Threshold and calibration, decided from the out-of-fold predictions of what is trained.
+    ensemble : tuple of Member
+        What is trained in place of the single candidate, the heaviest first; empty where there is none.
+    ensemble_score : float or None
+        Its score over the folds; like those of trials a little too good, as it was selected on the same rows.
+    decisions : tuple of Decision
+        Whether the ensemble was kept, and why.
     """
 
     filename: ClassVar[str] = "best_params.json"
@@ -197,6 +237,20 @@ class BestParams(Record):
     reason: str
     leaderboard: tuple[dict[str, Any], ...] = ()
     delivery: Delivery = Delivery()
+    ensemble: tuple[Member, ...] = ()
+    ensemble_score: float | None = None
+    decisions: tuple[Decision, ...] = ()
+
+    @property
+    def trained_as(self) -> str:
+        """The algorithm of the model, or `ensemble`."""
+        return "ensemble" if self.ensemble else self.algorithm
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What other programs read: the single candidate's parameters, flat, and the members of an ensemble."""
+        members = [member.told for member in self.ensemble]
+        return {**self.params, "ensemble": members} if members else dict(self.params)
 
     def delivering(self, delivery: Delivery) -> BestParams:
         """The same with what was decided about threshold and calibration."""

@@ -11,9 +11,7 @@ finished fold again.
 
 from __future__ import annotations
 
-import shutil
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,7 +33,7 @@ from mt_assets.trainer.features.preprocessor import TablePreprocessor
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.planning.search_space import search_space
 from mt_assets.trainer.search.candidate import Candidate, CandidateResult, FoldCache, FoldResult, content_key
-from mt_assets.trainer.search.fold_fits import FoldFits
+from mt_assets.trainer.search.fold_fits import FoldFits, scratch_folder
 from mt_assets.trainer.search.ledger import Ledger
 from mt_assets.trainer.search.pareto import pareto_front
 from mt_assets.trainer.search.proposals import WINDOW, Proposals, parameter_importance
@@ -54,7 +52,6 @@ from mt_assets.trainer.search.space import SearchSpace
 from mt_assets.trainer.search.tasks import Failure, Job, Task
 from mt_assets.trainer.search.time_shares import TimeShares
 from mt_assets.trainer.search.workers import Lost, WorkerPool
-from mt_assets.trainer.store.atomic import UNFINISHED
 
 __all__ = [
     "BestParams", "FoldRows", "SearchProgress", "StudyResult", "TrialRecord",
@@ -110,7 +107,7 @@ def run_search(
     TrainingError
         When every trial failed.
     """
-    with _quiet_optuna(), _scratch(folder) as scratch:
+    with _quiet_optuna(), scratch_folder(folder) as scratch:
         cache = FoldCache(folder / FOLDS_FOLDER)
         fits = FoldFits(plan, table, profile, splits, preprocessor, cache, scratch)
         search = _Search(plan, splits, fits, plan.seed if seed is None else seed, progress)
@@ -385,16 +382,6 @@ def _all_failed(records: tuple[TrialRecord, ...]) -> TrainingError:
         f"All {len(records)} trials of {names} failed, {times} of them with {cause}.",
         suggestions=("Try another `algorithm`.", "Look at the columns that the message names."),
     )
-
-
-@contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
-    """A folder for what workers share, gone afterwards; what a killed process leaves of it is swept by the next run."""
-    scratch = folder / f"{UNFINISHED}encoded-{uuid.uuid4().hex}"
-    try:
-        yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 @contextmanager

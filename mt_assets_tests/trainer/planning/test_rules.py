@@ -46,6 +46,8 @@ def calibrate(value: bool | str) -> dict:
 
 COSTS = objective(metric="cost", costs={"falsePositive": 1, "falseNegative": 5})
 
+GREEDY = {"options": {"ensemble": "greedy"}}
+
 CASES = {
     "metric.asked": ({"objective": {"metric": "f1"}}, {}, "f1"),
     "metric.objectives": (search(objectives=["recall", "precision"]), {}, "recall"),
@@ -142,7 +144,19 @@ CASES = {
     "threads.single": ({}, {}, 1),
     "workers.single": ({}, {}, 1),
     "ensemble.off": ({"options": {"ensemble": "none"}}, {}, False),
-    "ensemble.later": ({"options": {"ensemble": "greedy"}}, {}, False),
+    "ensemble.objectives": (search(objectives=["recall", "precision"]), {}, False),
+    "ensemble.one_candidate": ({"algorithm": "knn", **GREEDY, **search(enabled=False)}, {}, False),
+    "ensemble.asked": ({"algorithm": "knn", **GREEDY}, {}, True),
+    "ensemble.named": ({"algorithm": "knn"}, {}, False),
+    "ensemble.auto": ({"algorithm": ["knn", "lightgbm"]}, {}, True),
+    "ensemble_rounds.none": ({"algorithm": "knn"}, {}, 0),
+    "ensemble_rounds.few_rows": ({}, {"rows": 499}, 10),
+    "ensemble_rounds.usual": ({}, {"rows": 500}, 25),
+    "final_fit.single": ({"algorithm": "knn"}, {}, "refit"),
+    "final_fit.folds_differ": ({}, {"strategy": "time_series_split"}, "refit"),
+    "final_fit.few_folds": ({}, {"folds": 3}, "refit"),
+    "final_fit.many_folds": ({}, {"folds": 41}, "refit"),
+    "final_fit.bag": ({}, {"folds": 4}, "bag"),
     "seed.options": ({"options": {"seed": 7}}, {}, 7),
     "reproducible.clock": (search(timeout=30), {}, False),
     "reproducible.count": ({}, {}, True),

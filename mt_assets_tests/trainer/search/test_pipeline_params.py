@@ -94,8 +94,9 @@ def test_the_final_model_is_made_as_on_the_folds(
     trained.save(tmp_path)
     model: TabularModel = type(trained).load(tmp_path).model
     assert isinstance(model.estimator, LogTarget)
-    assert model.parents
-    assert {parent for parents in model.parents.values() for parent in parents} <= {"size", "rate", "town"}
+    (encoder,) = model.preprocessors
+    assert encoder.parents_
+    assert {parent for parents in encoder.parents_.values() for parent in parents} <= {"size", "rate", "town"}
     assert trained.params == params
     frame = work.table.take(work.splits.test).frame()
     spread = np.abs(frame["target"] - frame["target"].mean()).mean()

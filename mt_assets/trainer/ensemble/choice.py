@@ -1,0 +1,181 @@
+"""From a finished search to the ensemble: which trials it is made of, whether it is kept, and what it predicts.
+
+What belongs here: candidates of the selection, the verdict on it, and out-of-fold predictions of what was chosen. What
+does not: how members are selected (`selection`), and the estimator that they become (`final`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mt_assets.trainer.algorithms.registry import algorithm
+from mt_assets.trainer.data.profile import DataProfile
+from mt_assets.trainer.data.splits import Splits
+from mt_assets.trainer.data.table import Table
+from mt_assets.trainer.ensemble.selection import Judge, affordable, blend, cross_fitted, select, standing
+from mt_assets.trainer.evaluation.goal import Goal, Standing
+from mt_assets.trainer.evaluation.predictions import FoldPrediction, targets
+from mt_assets.trainer.planning.decision import Decision
+from mt_assets.trainer.planning.plan import TrainingPlan
+from mt_assets.trainer.search.candidate import FoldCache
+from mt_assets.trainer.search.result import BestParams, Member, StudyResult, TrialRecord
+from mt_assets.trainer.search.selection import FOLDS_FOLDER, fold_predictions, ranked
+
+
+def with_ensemble(
+    best: BestParams,
+    study: StudyResult,
+    plan: TrainingPlan,
+    table: Table,
+    profile: DataProfile,
+    splits: Splits,
+    folder: Path,
+) -> BestParams:
+    """The choice with an ensemble of the search's candidates, where the plan wants one and it is better.
+
+    It is kept only when it beats the best single candidate out of fold, and does so as well when both, weights and
+    best single candidate, are selected for each fold on the other folds: what was selected on a row looks too good on
+    it.
+
+    Parameters
+    ----------
+    best : BestParams
+        The single candidate.
+    study, plan, table, profile, splits
+        Of the same run. Only learning rows are read.
+    folder : pathlib.Path
+        That of the search.
+    """
+    if not plan.ensemble:
+        return best
+    cache, goal = FoldCache(folder / FOLDS_FOLDER), Goal.of(plan, profile.target.positive)
+    positions = [np.sort(fold.validation) for fold in splits.folds[: plan.folds_per_trial]]
+    y = targets(table, profile, np.unique(np.concatenate(positions))).loc[np.concatenate(positions)].to_numpy()
+    ends = np.cumsum([len(rows) for rows in positions])
+    parts = [np.arange(end - len(rows), end) for rows, end in zip(positions, ends, strict=True)]
+    if splits.strategy == "leave_one_out":  # scored together, as in the search
+        parts = [np.arange(len(y))]
+    of_best = next(trial for trial in study.trials if trial.number == best.trial_number)
+    shape = (len(y), len(profile.target.classes)) if profile.target.classes else (len(y),)
+    most, rounds = affordable(goal, shape, plan.ensemble_rounds)
+    trials, predictions = _loaded(_shortlist(study, of_best, most), cache)
+    if len(trials) < 2:
+        return best.model_copy(
+            update={"decisions": (_told(False, "ensemble.alone", "There is one candidate to choose from.", {}),)}
+        )
+    judge = Judge(y, predictions, goal, parts)
+    weights = select(judge, rounds)
+    ours, scores = standing(goal, y, blend(predictions, weights), parts)
+    # One round of the selection picks the best single candidate.
+    fair, alone = (
+        standing(goal, y, cross_fitted(judge, predictions, most, plan.seed), parts)[0] for most in (rounds, 1)
+    )
+    single = Standing(best.score, of_best.violation, ours.threshold)
+    kept = int((weights > 0).sum()) > 1 and goal.better(ours, single) and goal.better(fair, alone)
+    evidence = {
+        "metric": plan.metric,
+        "candidates": len(trials),
+        "ensemble": ours.score,
+        "single": best.score,
+        "ensemble_cross_fitted": fair.score,
+        "single_cross_fitted": alone.score,
+    }
+    figures = (
+        f"{plan.metric} {ours.score:.4g} against {best.score:.4g}, and {fair.score:.4g} against {alone.score:.4g} where"
+        " both are selected on other folds than those that they are scored on"
+    )
+    if not kept:
+        reason = f"An ensemble does not beat the best single candidate: {figures}."
+        return best.model_copy(update={"decisions": (_told(False, "ensemble.not_better", reason, evidence),)})
+    members = [_member(trials[at], float(weights[at])) for at in np.argsort(-weights, kind="stable") if weights[at] > 0]
+    reason = f"It beats the best single candidate out of fold: {figures}."
+    std = float(scores.std()) if len(scores) > 1 else None
+    return best.model_copy(
+        update={
+            "ensemble": tuple(members),
+            "ensemble_score": ours.score,
+            "decisions": (_told(True, "ensemble.better", reason, evidence),),
+            "leaderboard": (_board_row(best, members, ours.score, std), *best.leaderboard),
+        }
+    )
+
+
+def out_of_fold(best: BestParams, study: StudyResult, folder: Path, splits: Splits) -> tuple[FoldPrediction, ...]:
+    """What the choice, one candidate or an ensemble, predicted for the validation rows of each fold.
+
+    Raises
+    ------
+    TrainingError
+        When a fold's file is gone.
+    """
+    if not best.ensemble:
+        return fold_predictions(study, folder, splits, best.trial_number)
+    weights = np.array([member.weight for member in best.ensemble])
+    of_members = [fold_predictions(study, folder, splits, member.trial_number) for member in best.ensemble]
+    return tuple(
+        FoldPrediction(same[0].fold, same[0].positions, blend([each.prediction for each in same], weights))
+        for same in zip(*of_members, strict=True)
+    )
+
+
+def _shortlist(study: StudyResult, best: TrialRecord, most: int) -> list[TrialRecord]:
+    """The trials to select from, the best first: half of the places shared by the algorithms, the others by score."""
+    complete = [trial for trial in study.trials if trial.state == "complete"]
+    order = [best, *(each for each in ranked(complete, (study.direction,)) if each.number != best.number)]
+    share = max(1, most // (2 * len({trial.algorithm for trial in order})))
+    seen: Counter[str] = Counter()
+    beyond: dict[int, bool] = {}
+    for trial in order:
+        beyond[trial.number] = seen[trial.algorithm] >= share
+        seen[trial.algorithm] += 1
+    chosen = {trial.number for trial in sorted(order, key=lambda trial: beyond[trial.number])[:most]}
+    return [trial for trial in order if trial.number in chosen]
+
+
+def _loaded(trials: Sequence[TrialRecord], cache: FoldCache) -> tuple[list[TrialRecord], list[np.ndarray]]:
+    """Trials with their predictions for the validation rows, fold after fold; without those whose files are gone."""
+    found, predictions = [], []
+    for trial in trials:
+        folds = [cache.get(key) for key in trial.fold_keys]
+        parts = [fold.prediction for fold in folds if fold is not None]
+        if len(parts) == len(folds):
+            found.append(trial)
+            predictions.append(np.concatenate(parts))
+    return found, predictions
+
+
+def _member(trial: TrialRecord, weight: float) -> Member:
+    iterations = round(float(np.mean(trial.best_iterations))) if trial.best_iterations else None
+    return Member(
+        algorithm=trial.algorithm,
+        params=algorithm(trial.algorithm).with_iterations(trial.params, iterations),
+        weight=weight,
+        trial_number=trial.number,
+        iterations=iterations,
+        searched=trial.params,
+        fold_keys=trial.fold_keys,
+    )
+
+
+def _told(value: bool, rule: str, reason: str, evidence: dict[str, Any]) -> Decision:
+    return Decision(
+        decision="ensemble_kept", value=value, rule=rule, reason=reason, evidence=evidence, override="options.ensemble"
+    )
+
+
+def _board_row(best: BestParams, members: Sequence[Member], score: float, std: float | None) -> dict[str, Any]:
+    names = {member.algorithm for member in members}
+    of_names = [row for row in best.leaderboard if row["algorithm"] in names]
+    return {
+        "algorithm": f"ensemble of {len(members)}",
+        "score": score,
+        "score_std": std,
+        "trial": None,
+        "trials": sum(row["trials"] for row in of_names),
+        "seconds": sum(row["seconds"] for row in of_names),
+    }
