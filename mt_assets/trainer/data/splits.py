@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 __all__ = ["Fold", "Splits", "check_splits", "split_data"]
 
 
+BUDGET_FOLDS = 8
+"""Folds where time is limited and the spec does not say how many: their models are what an ensemble keeps, and each has
+learned from seven eighths of the rows (AutoGluon bags 8 folds as well). How many of them a trial runs on is decided
+later, by what a fit costs."""
+
+
 @dataclass(frozen=True)
 class GivenRows:
     """Which rows of a pool were given for validation and for the test: bool masks; None where none were given."""
@@ -223,7 +229,7 @@ def _order(spec: "TrainingSpec", strategy: str, rows: int) -> FoldOrder:
     asked = spec.validation_strategy
     return FoldOrder(
         strategy=strategy,
-        folds=asked.folds,
+        folds=_folds(spec),
         repeats=repeats_of(spec, strategy),
         shuffle=asked.shuffle,
         gap=asked.gap,
@@ -238,3 +244,10 @@ def _ever(keys: np.ndarray, before: np.ndarray) -> np.ndarray:
     first = np.ones(len(merged), dtype=bool)
     first[1:] = merged[1:] != merged[:-1]
     return merged[first]
+
+
+def _folds(spec: "TrainingSpec") -> int:
+    """How many folds there are to be."""
+    asked = spec.validation_strategy
+    by_time = spec.options.time_budget is not None and "folds" not in asked.model_fields_set
+    return BUDGET_FOLDS if by_time else asked.folds

@@ -104,8 +104,8 @@ def _fold_models(fits: FoldFits, member: Member) -> list[tuple[FoldResult, FoldM
     """Results and models of all folds; empty where one is too large."""
     candidate = Candidate(member.algorithm, member.searched)
     found: list[tuple[FoldResult, FoldModel]] = []
-    for fold in range(len(fits.folds)):
-        result = fits.run(candidate, fold)
+    for fold, key in enumerate(member.fold_keys):
+        result = fits.cache.get(key) or fits.run(candidate, fold)
         model = None if result.model == TOO_LARGE else fits.models.get(result)
         if model is None and result.model != TOO_LARGE:
             fits.cache.drop(result.key)

@@ -118,6 +118,14 @@ FINAL_FIT = RuleTable(
             ("strategy",),
         ),
         Rule(
+            "final_fit.time",
+            lambda f: f.time_budget is not None and f.folds <= MOST_FOLDS,
+            "bag",
+            "Time is limited: each member of an ensemble keeps its fold models, averaged, and nothing is fitted again.",
+            "options.timeBudget",
+            ("strategy", "folds", "time_budget"),
+        ),
+        Rule(
             "final_fit.few_folds",
             lambda f: f.folds < LEAST_FOLDS,
             "refit",

@@ -44,6 +44,8 @@ class FoldResult:
         `rows_digest` of the rows that the preprocessor was fitted on, that the estimator was fitted on, and that early
         stopping and the score looked at.
     notes : tuple of str
+    cut : bool
+        Whether boosting was stopped by a deadline. Only a search whose time is limited looks at such results.
     preprocessor, model : str
         Digests of the fitted preprocessor and estimator, see `fold_models`; empty where they are not kept.
     """
@@ -57,6 +59,7 @@ class FoldResult:
     fitted: str
     stopped: str
     notes: tuple[str, ...] = ()
+    cut: bool = False
     preprocessor: str = ""
     model: str = ""
 

@@ -36,6 +36,9 @@ from mt_assets.trainer.store.atomic import UNFINISHED
 _MATRICES: Final = ("X", "y", "X_valid", "y_valid")
 _TOLD: Final = "told.json"
 
+_CUT: Final = "-cut"
+"""Ends the name of a result that a deadline cut short."""
+
 
 @dataclass(frozen=True, eq=False)
 class EncodedFold:
@@ -286,7 +289,8 @@ class FoldFits:
             Whatever the estimator raises.
         """
         key = self.key(candidate, fold)
-        stored = self.cache.get(key)
+        cut = f"{key}{_CUT}"
+        stored = self.cache.get(key) or (self.cache.get(cut) if deadline is not None else None)
         if stored is not None:
             return replace(stored, fold=fold)
         learner = algorithm(candidate.algorithm)
@@ -300,6 +304,7 @@ class FoldFits:
         seconds = time.perf_counter() - started
         if not np.isfinite(prediction).all():
             raise TrainingError(f"{candidate.algorithm} predicted values that are not finite.")
+        key = cut if fitted.report.cut else key
         result = FoldResult(
             key=key,
             fold=fold,
@@ -310,6 +315,7 @@ class FoldFits:
             fitted=data.fitted,
             stopped=data.stopped,
             notes=fitted.report.notes,
+            cut=fitted.report.cut,
             preprocessor=data.preprocessor,
             model=self.models.put(key, fitted),
         )

@@ -72,7 +72,7 @@ def test_the_logarithm_is_learned_and_the_value_predicted() -> None:
 
 def test_candidates_learn_on_the_scale_that_they_name(prices: pd.DataFrame, make_work: Any, tmp_path: Path) -> None:
     work = make_work(prices, ("ridge",), log_target=True)
-    fits = FoldFits(*work.arguments, FoldCache(tmp_path))
+    fits = FoldFits(*work.arguments, FoldCache(tmp_path), tmp_path / "scratch")
     plain, logs = (fits.run(Candidate("ridge", {"alpha": 1.0, "log_target": on}), 0) for on in (False, True))
     y = fits.y_valid(0)
     assert np.sqrt(np.mean((logs.prediction - y) ** 2)) < 0.7 * np.sqrt(np.mean((plain.prediction - y) ** 2))
@@ -84,7 +84,7 @@ def test_the_final_model_is_made_as_on_the_folds(
     name: str, prices: pd.DataFrame, make_work: Callable[..., Any], tmp_path: Path
 ) -> None:
     work = make_work(prices, (name,), log_target=True, feature_generation=True)
-    fits = FoldFits(*work.arguments, FoldCache(tmp_path))
+    fits = FoldFits(*work.arguments, FoldCache(tmp_path), tmp_path / "scratch")
     params = {**algorithm(name).starts(fits.setting)[0], "log_target": True, "generated_features": True}
     result = fits.run(Candidate(name, params), 0)
     best = BestParams(
@@ -113,7 +113,7 @@ def test_validation_rows_teach_nothing(prices: pd.DataFrame, make_work: Callable
     changed.loc[rows, "town"] = "elsewhere"
     other = make_work(changed, ("lightgbm",), feature_generation=True)
     one, two = (
-        FoldFits(*each.arguments, FoldCache(tmp_path / str(at)))._encode(0, "generated")
+        FoldFits(*each.arguments, FoldCache(tmp_path / str(at)), tmp_path / str(at))._encode(0, "generated")
         for at, each in enumerate((work, other))
     )
     np.testing.assert_array_equal(one.X, two.X)
