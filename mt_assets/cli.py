@@ -2,8 +2,9 @@
 
 import os
 import sys
+import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -36,6 +37,13 @@ def _writable(path: Path | None) -> Path | None:
     return path
 
 
+def _process_began() -> float:
+    """When this process was started, by `time.monotonic()`."""
+    import psutil
+
+    return time.monotonic() - max(0.0, time.time() - psutil.Process().create_time())
+
+
 @app.command()
 def train(
     spec: SpecPath,
@@ -56,7 +64,10 @@ def train(
         raise
 
     from mt_assets.console import narrated, show_missed_gates, show_result
+    from mt_assets.resources.narrator import began
     from mt_assets.training_run import train as run_training
+
+    began.set(_process_began())
 
     with narrated(out, training_spec):
         outcome = run_training(training_spec)
@@ -66,7 +77,20 @@ def train(
         show_result(out, err, training_spec, outcome)
     else:
         show_missed_gates(err, outcome)
-    raise typer.Exit(outcome.exit_code)
+    _leave(outcome.exit_code)
+
+
+def _leave(status: int) -> NoReturn:
+    """End this process when all is said: taking hundreds of thousands of objects of libraries apart takes seconds."""
+    import logging
+
+    from mt_assets.trainer.search.workers import end_host
+
+    end_host()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 @app.command()

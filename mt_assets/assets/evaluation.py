@@ -83,7 +83,12 @@ def build_evaluation_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]
         trained_model: TrainedModel,
     ) -> Made:
         importance = trainer.explain(
-            plan=training_plan, trained=trained_model, table=test, profile=data_profile, splits=folds
+            plan=training_plan,
+            trained=trained_model,
+            table=test,
+            profile=data_profile,
+            splits=folds,
+            deadline=run.clock.importance_ends(),
         )
         return Made(
             importance,

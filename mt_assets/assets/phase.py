@@ -20,6 +20,7 @@ from mt_assets.resources.model_runs import ModelRuns
 from mt_assets.resources.tracking import MlflowTracking
 from mt_assets.spec import TrainingSpec
 from mt_assets.trainer.checks import Check
+from mt_assets.trainer.clock import RunClock
 from mt_assets.trainer.recovery.failures import failure_report
 from mt_assets.trainer.store.model_store import AssetVersion, RunStore
 from mt_assets.trainer.store.record import Storable
@@ -55,6 +56,11 @@ class PhaseRun:
     @property
     def log(self) -> dg.DagsterLogManager:
         return self.context.log
+
+    @property
+    def clock(self) -> RunClock:
+        """What is left of the time budget."""
+        return self.runs.clock(self.spec.options.time_budget)
 
     @cached_property
     def store(self) -> RunStore:

@@ -44,6 +44,9 @@ def build_search_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
         preprocessor: FittedPreprocessor,
     ) -> Made:
         rounds = further_rounds(run.context.run.tags)
+        run.runs.note_search()
+        if spec.experiment_tracking.enabled:
+            run.tracking.warm()
         study = trainer.run_search(
             training_plan.extended(rounds),
             raw_data,
@@ -52,7 +55,7 @@ def build_search_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
             preprocessor.transformer,
             folder=run.store.store.folder,
             storage_url=study_storage_url(),
-            deadline=trainer.search_deadline(spec, started=run.runs.started),
+            deadline=run.clock.search_ends(),
             progress=lambda state: run.runs.narrator.progress(run.log, state, spec.options.verbosity),
         )
         return Made(

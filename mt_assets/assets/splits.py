@@ -30,6 +30,7 @@ def build_split_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
         after=("data_profile",),
     )
     def splits(run: PhaseRun, raw_data: Table, data_profile: DataProfile) -> dict[str, Made]:
+        trainer.start_host()  # imports what the search needs, beside all that comes before it
         drawn = trainer.split_data(raw_data, data_profile, spec, run.store.previous("folds"))
         parts = {"train": drawn.train, "validation": drawn.validation, "test": drawn.test}
         checks = [

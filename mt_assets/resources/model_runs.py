@@ -9,7 +9,8 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
-from mt_assets.resources.narrator import Narrator, narrator
+from mt_assets.resources.narrator import Narrator, began, narrator
+from mt_assets.trainer.clock import START_SECONDS, RunClock
 from mt_assets.trainer.store import lock
 from mt_assets.trainer.store.home import home_folder
 from mt_assets.trainer.store.model_store import ModelStore, RunStore
@@ -30,6 +31,7 @@ class ModelRuns(dg.ConfigurableResource):
     _sessions: dict[str, RunStore] = PrivateAttr(default_factory=dict)
     _run_id: str = PrivateAttr(default="")
     _started: float = PrivateAttr(default=0.0)
+    _start: float = PrivateAttr(default=START_SECONDS)
     _narrator: Narrator = PrivateAttr(default_factory=Narrator)
 
     @property
@@ -53,10 +55,13 @@ class ModelRuns(dg.ConfigurableResource):
     def narrator(self) -> Narrator:
         return self._narrator
 
-    @property
-    def started(self) -> float:
-        """When the run took its locks, by `time.monotonic()`."""
-        return self._started
+    def clock(self, budget: float | None) -> RunClock:
+        """Return the clock of the running run, for a budget in seconds."""
+        return RunClock(self._started, budget, self._start)
+
+    def note_search(self) -> None:
+        """Note that the search begins: how long it took to come there tells how fast the machine is now."""
+        self._start = time.monotonic() - self._started
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["ModelRuns"]:
@@ -74,7 +79,7 @@ class ModelRuns(dg.ConfigurableResource):
                 report_killed_runs(store, context.instance)
                 store.sweep()
                 self._sessions[name] = RunStore(store, run.run_id)
-            self._started = time.monotonic()
+            self._started = began.get() or time.monotonic()
             yield self
 
     def _models_of(self, run: dg.DagsterRun) -> list[str]:

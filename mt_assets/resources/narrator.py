@@ -72,3 +72,8 @@ def score_and_time(state: SearchProgress) -> str:
 
 narrator: ContextVar[Narrator | None] = ContextVar("narrator", default=None)
 """The narrator of runs in this context; Dagster makes its resources anew for each run, so it is not a part of one."""
+
+
+began: ContextVar[float | None] = ContextVar("began", default=None)
+"""When what the next run belongs to began, by `time.monotonic()`: a command line counts from its own start. Without it
+a run begins when it takes its locks."""

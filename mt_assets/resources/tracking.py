@@ -6,8 +6,10 @@ ends FINISHED when the same training is logged again. A tracker that is down cos
 """
 
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -52,6 +54,10 @@ class MlflowTracking(dg.ConfigurableResource):
         embedded = f"sqlite:///{(home / 'mlflow.db').absolute()}"
         uri = self.uri or spec_uri or os.environ.get("MLFLOW_TRACKING_URI") or embedded
         return Tracker(uri=uri, home=home)
+
+    def warm(self) -> None:
+        """Start importing what the tracker is told with, beside whatever this process does: it takes seconds."""
+        threading.Thread(target=lambda: import_module("mlflow.sklearn"), daemon=True).start()
 
     def log_training(self, bundle: TrainingBundle) -> ExperimentRun:
         """Log one training as one finished run with one model; logging it again changes nothing.

@@ -29,13 +29,13 @@ from .features.preprocessor import check_fit_rows as check_fit_rows
 from .features.preprocessor import fit_preprocessor as fit_preprocessor
 from .judging import judge as judge
 from .planning.plan import make_plan as make_plan
-from .planning.search_rules import search_deadline as search_deadline
 from .reporting.result import check_quality_gates as check_quality_gates
 from .reporting.result import successful_result as successful_result
 from .search.study import front_table as front_table
 from .search.study import leaderboard as leaderboard
 from .search.study import run_search as run_search
 from .search.study import select_best as select_best
+from .search.workers import start_host as start_host
 from .training import check_loads_elsewhere as check_loads_elsewhere
 from .training import learning_curve as learning_curve
 from .training import train_final as train_final

@@ -40,6 +40,9 @@ FIXTURE_ROWS: Final = 50
 LEARNING_SHARES: Final = (0.25, 0.5, 1.0)
 """Of the training rows of the canonical fold."""
 
+_LONGER: Final = 2.2
+"""Of twice the rows a fit takes about twice as long, or a little longer."""
+
 _PATIENCE_S: Final = 300.0
 """For a fresh process to import the libraries, read the model and predict 50 rows; usually 2 to 4 s."""
 
@@ -242,11 +245,18 @@ def learning_curve(
     splits: Splits,
     preprocessor: TablePreprocessor,
     shares: tuple[float, ...] = LEARNING_SHARES,
+    deadline: float | None = None,
 ) -> LearningCurve:
     """Score the best single candidate on the canonical fold when it is fitted on a part of the training rows.
 
     The parts lie in each other: random ones (seeded by the plan), or of dated data the most recent. Boosters run as
     many rounds as the final fit.
+
+    Parameters
+    ----------
+    deadline : float, optional
+        By `time.monotonic()`: parts that would end later, by how long the one before took, are left out, and all of
+        them where it has passed.
     """
     train = np.sort(splits.train)
     if splits.strategy == "time_series_split":
@@ -257,12 +267,17 @@ def learning_curve(
     y = encode_target(validation[profile.target.column], profile.target)
     goal, counts, scores = Goal.of(plan, profile.target.positive), [], []
     with threadpool_limits(limits=plan.threads):
+        seconds = 0.0
         for share in shares:
+            began = time.monotonic()
+            if deadline is not None and began + _LONGER * seconds > deadline:
+                break
             frame = _rows(table, order[: max(2, round(share * len(order)))], profile)
             encoder, fitted = _fit(plan, best, frame, profile, splits, preprocessor)
             prediction = fitted.predict(encoder.transform(validation), len(profile.target.classes))
             counts.append(len(frame))
             scores.append(goal.judge(y, prediction).score)
+            seconds = time.monotonic() - began
     return LearningCurve(metric=plan.metric, algorithm=best.algorithm, rows=tuple(counts), scores=tuple(scores))
 
 

@@ -1,5 +1,6 @@
 """Which of the user's own columns the model's predictions stand on."""
 
+import time
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
@@ -27,6 +28,10 @@ than 40 s, but not so few that a metric means nothing."""
 
 _LEAST_ROWS_OF_MANY = 200
 """Of an ensemble of many fitted estimators: 8 members of 8 folds on 20 columns take 10 s."""
+
+
+_LEAST_ROWS_IN_TIME = 50
+"""Rows that are shuffled however little time is left: fewer would tell nothing."""
 
 
 class FeatureImportance(Record):
@@ -79,7 +84,13 @@ class FeatureImportance(Record):
 
 
 def explain(
-    *, plan: TrainingPlan, trained: TrainedModel, table: Table, profile: DataProfile, splits: Splits
+    *,
+    plan: TrainingPlan,
+    trained: TrainedModel,
+    table: Table,
+    profile: DataProfile,
+    splits: Splits,
+    deadline: float | None = None,
 ) -> FeatureImportance:
     """Measure how the plan's metric suffers when one column at a time is shuffled (Breiman 2001).
 
@@ -97,6 +108,8 @@ def explain(
     profile : DataProfile
     splits : Splits
         The test rows are shuffled, or the learning rows where there are none.
+    deadline : float, optional
+        By `time.monotonic()`: as many rows are shuffled as there is time for, by how long one prediction takes.
 
     Raises
     ------
@@ -114,6 +127,9 @@ def explain(
     if len(rows) > most:
         rows = np.sort(rng.choice(rows, most, replace=False))
     frame = table.take(rows).frame([*columns, target.column])
+    if deadline is not None:
+        most = _affordable(model, frame, REPEATS * len(columns), deadline)
+        frame = frame.iloc[np.sort(rng.permutation(len(frame))[:most])]
     y = encode_target(frame[target.column], target)
 
     terms = Goal.of(plan, target.positive).terms.at(model.threshold)
@@ -134,7 +150,16 @@ def explain(
         METRICS[plan.metric].gain,
         rng,
     )
-    return _shares(losses, columns, own, plan.metric, of, len(rows))
+    return _shares(losses, columns, own, plan.metric, of, len(frame))
+
+
+def _affordable(model: TabularModel, frame: pd.DataFrame, predictions: int, deadline: float) -> int:
+    """For how many of the rows there is time to predict so often."""
+    began = time.monotonic()
+    model.scores(frame)
+    seconds = time.monotonic() - began
+    left = deadline - time.monotonic()
+    return int(np.clip(len(frame) * left / max(predictions * seconds, 1e-9), _LEAST_ROWS_IN_TIME, len(frame)))
 
 
 def _losses(

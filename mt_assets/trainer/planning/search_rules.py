@@ -4,7 +4,7 @@ from operator import attrgetter
 
 import numpy as np
 
-from mt_assets.spec import TrainingSpec
+from mt_assets.trainer.clock import AFTER_SEARCH, START_SECONDS
 from mt_assets.trainer.planning.facts import Facts
 from mt_assets.trainer.planning.model_rules import MANY_ROWS, candidates
 from mt_assets.trainer.planning.rule import Rule, RuleTable, always, asked
@@ -26,10 +26,6 @@ WILCOXON_FOLDS = 8
 """Folds from which the signed-rank test prunes: on n folds its p-value is 2^-n at least, so that at a threshold of 0.1
 four folds are the first that can end a trial; from 8 on that saves half of a hopeless trial."""
 
-TAIL_SECONDS, TAIL_SHARE = 10.0, 0.15
-"""Kept from a time budget for what comes before and after the search: imports, the load check and a first tracking
-store take about 10 s on any data, reading, final fit and evaluation a share."""
-
 
 def trials_for_rows(rows: int) -> int:
     """Trials by the size rule: log-log interpolated, constant beyond the ends of `TRIALS_BY_ROWS`."""
@@ -43,17 +39,8 @@ def patience_for_rows(rows: int) -> int:
 
 
 def search_share(budget: float) -> float:
-    """Seconds of a time budget that the search may take."""
-    return round(budget * (1 - TAIL_SHARE) - TAIL_SECONDS, 1)
-
-
-def search_deadline(spec: TrainingSpec, *, started: float) -> float | None:
-    """When the search of a run with a time budget must end, in the clock of `started`; None without a budget.
-
-    What came before the search counts: a slow start leaves less for it.
-    """
-    budget = spec.options.time_budget
-    return None if budget is None else started + search_share(budget)
+    """Seconds of a time budget that the search may take on a quiet machine."""
+    return round(budget - START_SECONDS - AFTER_SEARCH, 1)
 
 
 def _large(facts: Facts) -> bool:
@@ -286,8 +273,8 @@ TIMEOUT = RuleTable(
             "timeout.budget",
             lambda f: f.time_budget is not None and (f.search_timeout or np.inf) > search_share(f.time_budget),
             lambda f: search_share(f.time_budget or 0.0),
-            "What the time budget leaves for the search: 10 s and 15 % are reserved for reading, final fit, evaluation"
-            " and registration.",
+            "What the time budget leaves for the search: about 16 s go to the start, and to final model, evaluation and"
+            " registration; more on a machine that is slow now, which the start tells.",
             "options.timeBudget",
             ("time_budget", "search_timeout"),
         ),

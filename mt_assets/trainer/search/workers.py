@@ -193,7 +193,7 @@ class WorkerPool:
         try:
             process, connection = _host().fork(self._modules)
         except TrainingError:  # somebody ended it
-            _current[0].close()
+            end_host()
             process, connection = _host().fork(self._modules)
         with suppress(ConnectionError):
             connection.send_bytes(self._job)
@@ -290,12 +290,17 @@ _current: list[_Host] = []
 
 def _host() -> _Host:
     if not _current or not _current[0].alive:
-        if _current:
-            _current[0].close()
-        else:
-            atexit.register(lambda: _current[0].close())
+        end_host()
+        atexit.register(end_host)
         _current[:] = [_Host()]
     return _current[0]
+
+
+def end_host() -> None:
+    """End the process that workers come from, if there is one."""
+    for host in _current:
+        host.close()
+    _current.clear()
 
 
 def start_host() -> None:

@@ -14,7 +14,7 @@ from mt_assets.trainer.evaluation.metrics import METRICS
 from mt_assets.trainer.planning.facts import Facts
 from mt_assets.trainer.planning.plan import TrainingPlan, decide
 from mt_assets.trainer.planning.rules import TABLES
-from mt_assets.trainer.planning.search_rules import patience_for_rows, search_deadline, search_share, trials_for_rows
+from mt_assets.trainer.planning.search_rules import patience_for_rows, search_share, trials_for_rows
 
 LINEAR = {"task": "regression", "n_classes": 0, "linear_r2": 0.80, "tree_r2": 0.81}
 SKEWED = LINEAR | {"target_low": 0.0, "target_skew": 2.0, "target_log_skew": 0.4}
@@ -301,12 +301,6 @@ def test_more_rows_never_mean_fewer_trials_or_more_patience(first, second):
 
 def test_smallest_budget_leaves_time_for_the_search():
     assert 0 < search_share(20) < 20
-
-
-def test_time_before_the_search_is_the_searchs_loss():
-    limited = made_facts({"options": {"timeBudget": 100}}).spec
-    assert search_deadline(limited, started=1_000.0) == 1_075.0
-    assert search_deadline(made_facts().spec, started=1_000.0) is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,67 @@
+"""The clock of a run with a time budget: what is left of it, and when each part has to be over.
+
+What comes after the search costs about the same on any data: measured on a quiet machine it is written down below. How
+much slower this machine is now is told by what came before the search, which costs about the same on any data too.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Final
+
+START_SECONDS: Final = 7.0
+"""From the start of the process to the search, on two quiet cores: imports, opening the Dagster instance, reading,
+describing, splitting and planning a table of some thousand rows."""
+
+MOST_SLOWNESS: Final = 4.0
+"""A start that took longer than four times as long says more about the data than about the machine."""
+
+AFTER_SEARCH: Final = 9.0
+AFTER_FIT: Final = 6.0
+AFTER_IMPORTANCE: Final = 4.0
+"""Seconds from the end of the search, of the learning curve and of the importance to the end of the process, on two
+quiet cores, with an ensemble of some boosters on some thousand rows."""
+
+
+@dataclass(frozen=True)
+class RunClock:
+    """Says when the parts of a run have to be over.
+
+    Attributes
+    ----------
+    began : float
+        By `time.monotonic()`.
+    budget : float or None
+        Seconds for the whole run; None without a limit.
+    start : float
+        Seconds that it took to come to the search.
+    """
+
+    began: float
+    budget: float | None
+    start: float = START_SECONDS
+
+    @property
+    def slowness(self) -> float:
+        """How many times slower than a quiet machine this one is: at least 1."""
+        return min(MOST_SLOWNESS, max(1.0, self.start / START_SECONDS))
+
+    def search_ends(self) -> float | None:
+        """When the search has to be over; None without a limit."""
+        return self._leaving(AFTER_SEARCH)
+
+    def curve_ends(self) -> float | None:
+        """After when no further point of the learning curve is fitted."""
+        return self._leaving(AFTER_FIT)
+
+    def importance_ends(self) -> float | None:
+        """When the importance of columns has to be known."""
+        return self._leaving(AFTER_IMPORTANCE)
+
+    def spent(self) -> float:
+        """Seconds since the run began."""
+        return time.monotonic() - self.began
+
+    def _leaving(self, seconds: float) -> float | None:
+        return None if self.budget is None else self.began + self.budget - seconds * self.slowness
