@@ -172,10 +172,11 @@ def _board_row(best: BestParams, members: Sequence[Member], score: float, std: f
     names = {member.algorithm for member in members}
     of_names = [row for row in best.leaderboard if row["algorithm"] in names]
     return {
-        "algorithm": f"ensemble of {len(members)}",
+        "algorithm": "ensemble",
         "score": score,
         "score_std": std,
         "trial": None,
         "trials": sum(row["trials"] for row in of_names),
         "seconds": sum(row["seconds"] for row in of_names),
+        "members": len(members),
     }
