@@ -54,13 +54,13 @@ def with_ensemble(
     if not plan.ensemble:
         return best
     cache, goal = FoldCache(folder / FOLDS_FOLDER), Goal.of(plan, profile.target.positive)
-    positions = [np.sort(fold.validation) for fold in splits.folds[: plan.folds_per_trial]]
+    of_best = next(trial for trial in study.trials if trial.number == best.trial_number)
+    positions = [np.sort(fold.validation) for fold in splits.folds[: len(of_best.fold_keys)]]
     y = targets(table, profile, np.unique(np.concatenate(positions))).loc[np.concatenate(positions)].to_numpy()
     ends = np.cumsum([len(rows) for rows in positions])
     parts = [np.arange(end - len(rows), end) for rows, end in zip(positions, ends, strict=True)]
     if splits.strategy == "leave_one_out":  # scored together, as in the search
         parts = [np.arange(len(y))]
-    of_best = next(trial for trial in study.trials if trial.number == best.trial_number)
     shape = (len(y), len(profile.target.classes)) if profile.target.classes else (len(y),)
     most, rounds = affordable(goal, shape, plan.ensemble_rounds)
     trials, predictions = _loaded(_shortlist(study, of_best, most), cache)

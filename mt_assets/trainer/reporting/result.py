@@ -109,6 +109,7 @@ def _parts(
         parts |= {"decisions": plan.decisions, "metric": plan.metric}
     if study := stored.get("optuna_study"):
         metadata |= {"n_trials": len(study.trials), "best_trial_number": study.best_number}
+        parts["decisions"] = (*parts.get("decisions", ()), *study.decisions)
     if best := stored.get("best_params"):
         parts |= {"best_params": best.told, "algorithm": best.trained_as, "leaderboard": best.leaderboard}
         parts |= {"threshold": best.delivery.threshold, "suggestions": best.delivery.suggestions}

@@ -141,6 +141,8 @@ class StudyResult(Record):
     folds_key : str
         Digest of the rows of all folds.
     fold_rows : tuple of FoldRows
+    decisions : tuple of Decision
+        What was decided by measuring.
     """
 
     filename: ClassVar[str] = "training_history.json"
@@ -160,6 +162,7 @@ class StudyResult(Record):
     parameter_importance: dict[str, float] = {}
     folds_key: str
     fold_rows: tuple[FoldRows, ...] = ()
+    decisions: tuple[Decision, ...] = ()
 
     @property
     def best(self) -> TrialRecord:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import optuna
 from optuna.trial import TrialState
@@ -30,6 +30,7 @@ from mt_assets.trainer.errors import TrainingError
 from mt_assets.trainer.evaluation.goal import Goal
 from mt_assets.trainer.evaluation.metrics import DIRECTION
 from mt_assets.trainer.features.preprocessor import TablePreprocessor
+from mt_assets.trainer.planning.decision import Decision
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.planning.search_space import search_space
 from mt_assets.trainer.search.candidate import Candidate, CandidateResult, FoldCache, FoldResult, content_key
@@ -175,6 +176,7 @@ class _Search:
         self.complete = any(trial.state == TrialState.COMPLETE for trial in trials)
         self.opened = [self._open(number) for number, trial in enumerate(trials) if not trial.state.is_finished()]
         self.shares: TimeShares | None = None
+        self.folds_used: tuple[Decision, ...] = ()
         self.careful: list[Task] = []
         self.lost: set[tuple[int, int]] = set()
 
@@ -229,6 +231,7 @@ class _Search:
             measured = {"algorithm": name, "seconds": seconds, "folds": folds}
             self.ledger.measure(measured)
         if measured is not None:
+            self.folds_used = _folds_used(measured, len(self.fits.folds))
             self.fits.folds = self.fits.folds[: measured["folds"]]
 
     def _in_time(self, task: Task) -> Task:
@@ -372,7 +375,24 @@ class _Search:
                 FoldRows(fold=fold, encoded=encoded, fitted=fitted, stopped=stopped, fits=fits)
                 for (fold, encoded, fitted, stopped), fits in sorted(seen.items())
             ),
+            decisions=self.folds_used,
         )  # fmt: skip
+
+
+def _folds_used(measured: dict[str, Any], folds: int) -> tuple[Decision, ...]:
+    """On how many folds trials run in limited time, and by what measurement."""
+    used, slow = measured["folds"], measured["folds"] < folds
+    return (
+        Decision(
+            decision="folds_used",
+            value=used,
+            rule="folds.measured" if slow else "folds.all_in_time",
+            reason=f"A fit of {algorithm(measured['algorithm']).display} takes {measured['seconds']:.2g} s here, so that "
+            + (f"each trial runs on {used} of the {folds} folds." if slow else f"there is time for all {folds} folds."),
+            evidence={"seconds": round(measured["seconds"], 3), "folds": folds},
+            override="validationStrategy.folds",
+        ),
+    )
 
 
 def _all_failed(records: tuple[TrialRecord, ...]) -> TrainingError:
