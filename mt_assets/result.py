@@ -120,9 +120,9 @@ class Budget(ResultSection):
     asked: Seconds | None = None
     """Seconds; None without a time budget."""
     spent: Seconds = 0.0
-    """Seconds of the whole run."""
+    """Seconds of the whole run, on the command line from the start of the process."""
     phases: dict[str, Seconds] = {}
-    """Asset -> seconds."""
+    """Asset -> seconds; `start_and_between` is what was spent outside them."""
 
 
 class DataSummary(ResultSection):

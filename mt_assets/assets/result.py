@@ -53,9 +53,10 @@ def build_result_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
         registered_model: RegisteredVersion,
     ) -> Made:
         trainer.forget_fold_models(best_params, run.store.store.folder)
+        training = run.store.training(promotion_decision.challenger_version)
         result = trainer.successful_result(
             spec,
-            run.store.training(promotion_decision.challenger_version),
+            training,
             table=raw_data,
             profile=data_profile,
             splits=folds,
@@ -68,6 +69,7 @@ def build_result_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
             promotion=promotion_decision,
             recorded=experiment_run,
             registered=registered_model,
+            spent=run.clock.spent() if training.run_id == run.run_id else None,
         )
         return Made(
             result,

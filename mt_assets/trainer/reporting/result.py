@@ -24,6 +24,9 @@ from mt_assets.trainer.store.record import Record
 ARTIFACTS = ("trained_model", "feature_importance", "optuna_study", "test_metrics")
 """The assets whose files a person may want to open."""
 
+BETWEEN = "start_and_between"
+"""What a run spends outside its phases: imports, opening Dagster, steps."""
+
 
 def successful_result(
     spec: TrainingSpec,
@@ -41,8 +44,15 @@ def successful_result(
     promotion: PromotionDecision,
     recorded: ExperimentRun,
     registered: RegisteredVersion,
+    spent: float | None = None,
 ) -> TrainingResult:
-    """Put together the result of a training that went through."""
+    """Put together the result of a training that went through.
+
+    Parameters
+    ----------
+    spent : float, optional
+        Seconds since the run began that trained; without it what its phases took.
+    """
     stored = {
         "raw_data": table,
         "data_profile": profile,

@@ -387,7 +387,8 @@ def _folds_used(measured: dict[str, Any], folds: int) -> tuple[Decision, ...]:
             decision="folds_used",
             value=used,
             rule="folds.measured" if slow else "folds.all_in_time",
-            reason=f"A fit of {algorithm(measured['algorithm']).display} takes {measured['seconds']:.2g} s here, so that "
+            reason=f"A fit of {algorithm(measured['algorithm']).display} takes {measured['seconds']:.2g} s here, so"
+            " that "
             + (f"each trial runs on {used} of the {folds} folds." if slow else f"there is time for all {folds} folds."),
             evidence={"seconds": round(measured["seconds"], 3), "folds": folds},
             override="validationStrategy.folds",
