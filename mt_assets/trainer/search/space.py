@@ -34,14 +34,20 @@ class SearchSpace:
     spaces : mapping of algorithm to its space
         In the order of their first trials.
     starts : mapping of algorithm to its start configurations
+    most : int, optional
+        How many of them to begin with.
     """
 
     def __init__(
-        self, spaces: Mapping[str, Mapping[str, BaseDistribution]], starts: Mapping[str, tuple[Params, ...]]
+        self,
+        spaces: Mapping[str, Mapping[str, BaseDistribution]],
+        starts: Mapping[str, tuple[Params, ...]],
+        most: int | None = None,
     ) -> None:
         self.spaces = spaces
         rounds = max(len(each) for each in starts.values())
-        self.starts = [(name, starts[name][at]) for at in range(rounds) for name in spaces if at < len(starts[name])]
+        dealt = [(name, starts[name][at]) for at in range(rounds) for name in spaces if at < len(starts[name])]
+        self.starts = dealt[:most]
 
     @property
     def several(self) -> bool:

@@ -62,6 +62,10 @@ __all__ = [
 GRACE_SECONDS: Final = 0.5
 """After the deadline, for boosters that stop at it to tell what they have; then their processes are ended."""
 
+STARTS_SHARE: Final = 2
+"""Of the trials of any sampler but TPE, one in so many at most is a start configuration: who asks for a random search, a
+grid or a population wants to see it. TPE learns from start configurations as from its own, and begins with all."""
+
 PILOTS: Final = ("lightgbm", "xgboost", "gradient_boosting", "random_forest")
 """Whose first fit tells what fits cost here: the first of them that is a candidate."""
 
@@ -140,15 +144,17 @@ class _Search:
         self.fits = fits
         self.seed = seed
         self.progress = progress
+        wanted = plan.n_trials if plan.search_enabled else len(plan.algorithms)
         self.space = SearchSpace(
-            {name: space for name, (space, _) in spaces.items()}, {name: starts for name, (_, starts) in spaces.items()}
+            {name: space for name, (space, _) in spaces.items()},
+            {name: starts for name, (_, starts) in spaces.items()},
+            None if plan.sampler == "tpe" else max(len(plan.algorithms), wanted // STARTS_SHARE),
         )
         self.objectives = plan.objectives or (plan.metric,)
         self.directions = tuple(DIRECTION[name] for name in self.objectives)
         self.direction = self.directions[0]
         self.together = splits.strategy == "leave_one_out"
         self.goal = Goal.of(plan, fits.profile.target.positive)
-        wanted = plan.n_trials if plan.search_enabled else len(plan.algorithms)
         self.proposals = Proposals(plan.sampler, seed, self.space, self.directions, wanted)
         self.total = int(min(wanted, self.proposals.most))
         self.exhausted = self.total < wanted
@@ -387,9 +393,12 @@ def _folds_used(measured: dict[str, Any], folds: int) -> tuple[Decision, ...]:
             decision="folds_used",
             value=used,
             rule="folds.measured" if slow else "folds.all_in_time",
-            reason=f"A fit of {algorithm(measured['algorithm']).display} takes {measured['seconds']:.2g} s here, so"
-            " that "
-            + (f"each trial runs on {used} of the {folds} folds." if slow else f"there is time for all {folds} folds."),
+            reason=f"A fit of {algorithm(measured['algorithm']).display} takes {measured['seconds']:.2g} s here, "
+            + (
+                f"so that each trial runs on {used} of the {folds} folds."
+                if slow
+                else f"and all {folds} folds have time."
+            ),
             evidence={"seconds": round(measured["seconds"], 3), "folds": folds},
             override="validationStrategy.folds",
         ),
