@@ -63,8 +63,8 @@ GRACE_SECONDS: Final = 0.5
 """After the deadline, for boosters that stop at it to tell what they have; then their processes are ended."""
 
 STARTS_SHARE: Final = 2
-"""Of the trials of any sampler but TPE, one in so many at most is a start configuration: who asks for a random search, a
-grid or a population wants to see it. TPE learns from start configurations as from its own, and begins with all."""
+"""Of the trials of any sampler but TPE, one in so many at most is a start configuration: who asks for a random search,
+a grid or a population wants to see it. TPE learns from start configurations as from its own, and begins with all."""
 
 PILOTS: Final = ("lightgbm", "xgboost", "gradient_boosting", "random_forest")
 """Whose first fit tells what fits cost here: the first of them that is a candidate."""

@@ -15,6 +15,7 @@ import array
 import ctypes
 import gc
 import os
+import re
 import signal
 import socket
 import sys
@@ -118,7 +119,13 @@ def _answer(fits: FoldFits, task: Task) -> FoldResult | Failure:
     try:
         return fits.run(task.candidate, task.fold, task.deadline)
     except Exception as error:
-        return Failure(f"{type(error).__name__}: {error}".rstrip(": "))
+        return Failure(_told(error))
+
+
+def _told(error: Exception) -> str:
+    """Class and message, without what XGBoost puts around it: the time, a line of its source, and a stack."""
+    message = re.sub(r"^\[[\d:]+\] \S+: ", "", str(error)).partition("Stack trace:")[0].strip()
+    return f"{type(error).__name__}: {message}".rstrip(": ")
 
 
 def _die_with_parent() -> None:
