@@ -1,10 +1,11 @@
 """The command line: `mt-assets`."""
 
+import logging
 import os
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -77,20 +78,7 @@ def train(
         show_result(out, err, training_spec, outcome)
     else:
         show_missed_gates(err, outcome)
-    _leave(outcome.exit_code)
-
-
-def _leave(status: int) -> NoReturn:
-    """End this process when all is said: taking hundreds of thousands of objects of libraries apart takes seconds."""
-    import logging
-
-    from mt_assets.trainer.search.workers import end_host
-
-    end_host()
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
+    raise typer.Exit(outcome.exit_code)
 
 
 @app.command()
@@ -204,12 +192,25 @@ def main() -> None:
     """Run the command line; what a person can mend is told in one paragraph, without a trace."""
     try:
         app()
+    except SystemExit as ended:
+        _leave(ended)
     except TrainerError as error:
         err.print(f"[red]{type(error).__name__}[/red]", end=" ")
         err.print(error.message, markup=False)
         for suggestion in error.suggestions:
             err.print(f"  - {suggestion}", markup=False)
         sys.exit(error.exit_code)
+
+
+def _leave(ended: SystemExit) -> None:
+    """End this process when all is said: taking hundreds of thousands of objects of libraries apart takes seconds."""
+    if not isinstance(ended.code, int) or "mt_assets.trainer.search.workers" not in sys.modules:
+        raise ended  # nothing of weight was imported
+    sys.modules["mt_assets.trainer.search.workers"].end_host()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(ended.code)
 
 
 if __name__ == "__main__":
