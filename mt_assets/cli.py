@@ -192,8 +192,6 @@ def main() -> None:
     """Run the command line; what a person can mend is told in one paragraph, without a trace."""
     try:
         app()
-    except SystemExit as ended:
-        _leave(ended)
     except TrainerError as error:
         err.print(f"[red]{type(error).__name__}[/red]", end=" ")
         err.print(error.message, markup=False)
@@ -202,16 +200,20 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
-def _leave(ended: SystemExit) -> None:
-    """End this process when all is said: taking hundreds of thousands of objects of libraries apart takes seconds."""
-    if not isinstance(ended.code, int) or "mt_assets.trainer.search.workers" not in sys.modules:
-        raise ended  # nothing of weight was imported
-    sys.modules["mt_assets.trainer.search.workers"].end_host()
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(ended.code)
+def program() -> None:
+    """Run the command line as a process of its own, which ends when all is said: taking hundreds of thousands of objects
+    of libraries apart takes seconds."""
+    try:
+        main()
+    except SystemExit as ended:
+        if not isinstance(ended.code, int) or "mt_assets.trainer.search.workers" not in sys.modules:
+            raise  # nothing of weight was imported
+        sys.modules["mt_assets.trainer.search.workers"].end_host()
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(ended.code)
 
 
 if __name__ == "__main__":
-    main()
+    program()
