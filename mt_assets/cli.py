@@ -201,8 +201,8 @@ def main() -> None:
 
 
 def program() -> None:
-    """Run the command line as a process of its own, which ends when all is said: taking hundreds of thousands of objects
-    of libraries apart takes seconds."""
+    """Run the command line as a process of its own, which ends when all is said: taking hundreds of thousands of
+    objects of libraries apart takes seconds."""
     try:
         main()
     except SystemExit as ended:
