@@ -45,8 +45,7 @@ def build_search_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
     ) -> Made:
         rounds = further_rounds(run.context.run.tags)
         run.runs.note_search()
-        if spec.experiment_tracking.enabled:
-            run.tracking.warm()
+        in_haste = spec.experiment_tracking.enabled and spec.options.time_budget is not None
         study = trainer.run_search(
             training_plan.extended(rounds),
             raw_data,
@@ -56,6 +55,7 @@ def build_search_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
             folder=run.store.store.folder,
             storage_url=study_storage_url(),
             deadline=run.clock.search_ends(),
+            meanwhile=run.tracking.warm if in_haste else None,
             progress=lambda state: run.runs.narrator.progress(run.log, state, spec.options.verbosity),
         )
         return Made(

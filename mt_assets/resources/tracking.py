@@ -9,7 +9,6 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from pydantic import Field
 
 from mt_assets.resources.mlflow_registry import champion_of, crown_version, register_version
 from mt_assets.resources.mlflow_run import experiment_id, find_run, is_complete, prepare, write_failure, write_training
-from mt_assets.resources.mlflow_store import Tracker, TrackerUnavailableError, broken_off, connected
+from mt_assets.resources.mlflow_store import Tracker, TrackerUnavailableError, broken_off, connected, import_mlflow
 from mt_assets.trainer.reporting.tracked import ExperimentRun, RegisteredVersion, TrainingBundle
 from mt_assets.trainer.store.home import home_folder
 
@@ -57,7 +56,7 @@ class MlflowTracking(dg.ConfigurableResource):
 
     def warm(self) -> None:
         """Start importing what the tracker is told with, beside whatever this process does: it takes seconds."""
-        threading.Thread(target=lambda: import_module("mlflow.sklearn"), daemon=True).start()
+        threading.Thread(target=import_mlflow, daemon=True).start()
 
     def log_training(self, bundle: TrainingBundle) -> ExperimentRun:
         """Log one training as one finished run with one model; logging it again changes nothing.

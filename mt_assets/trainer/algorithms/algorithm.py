@@ -88,12 +88,15 @@ class Algorithm(ABC):
     tasks : frozenset of str
     encoding : {"native", "all_levels", "ordinal", "one_hot"}
         The form of features that it wants, see `TablePreprocessor`.
+    gradual : bool
+        Whether a fit that stops at a deadline is of use: boosting and networks, which get better round by round.
     """
 
     name: ClassVar[str]
     display: ClassVar[str]
     tasks: ClassVar[frozenset[str]]
     encoding: ClassVar[Encoding]
+    gradual: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, setting: FitSetting, params: Mapping[str, Any]) -> Any:

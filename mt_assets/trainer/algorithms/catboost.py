@@ -144,6 +144,7 @@ class CatBoost(Algorithm):
     display: ClassVar[str] = "CatBoost"
     tasks: ClassVar[frozenset[str]] = frozenset({"classification", "regression"})
     encoding = "all_levels"
+    gradual = True
 
     def build(self, setting: FitSetting, params: Mapping[str, Any]) -> CatBoostEstimator:
         fixed = {

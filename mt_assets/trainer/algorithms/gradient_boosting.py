@@ -77,6 +77,7 @@ class GradientBoosting(Algorithm):
     display: ClassVar[str] = "Gradient boosting"
     tasks: ClassVar[frozenset[str]] = frozenset({"classification", "regression"})
     encoding = "native"
+    gradual = True
 
     def build(self, setting: FitSetting, params: Mapping[str, Any]) -> BestRoundClassifier | BestRoundRegressor:
         kind = BestRoundClassifier if setting.task == "classification" else BestRoundRegressor

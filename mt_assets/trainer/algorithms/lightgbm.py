@@ -72,6 +72,7 @@ class LightGBM(Algorithm):
     display: ClassVar[str] = "LightGBM"
     tasks: ClassVar[frozenset[str]] = frozenset({"classification", "regression"})
     encoding = "native"
+    gradual = True
 
     def build(self, setting: FitSetting, params: Mapping[str, Any]) -> Any:
         import lightgbm

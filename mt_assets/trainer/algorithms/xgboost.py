@@ -31,6 +31,7 @@ class XGBoost(Algorithm):
     display: ClassVar[str] = "XGBoost"
     tasks: ClassVar[frozenset[str]] = frozenset({"classification", "regression"})
     encoding = "native"
+    gradual = True
 
     def build(self, setting: FitSetting, params: Mapping[str, Any]) -> Any:
         import xgboost

@@ -24,11 +24,12 @@ that each adds to a blend, and CatBoost wins most often untuned (TabArena: 1348 
 1153, random forests 1000). Fewer rows tell few models apart; beyond 100,000 a random forest costs more than it adds to
 extra trees."""
 
-CHEAPEST_FIRST = (
-    *LINEAR, "knn", "lightgbm", "xgboost", "extra_trees", "gradient_boosting", "random_forest", "svm", "catboost",
-    "neural_network",
+FIRST_IN_TIME = (
+    *LINEAR, "knn", "lightgbm", "catboost", "extra_trees", "xgboost", "gradient_boosting", "random_forest",
+    "neural_network", "svm",
 )  # fmt: skip
-"""By the time of a first fit on one thread (`benchmarks/algorithms.py`)."""
+"""What goes first where time is limited: what fits in no time, so that there is a model, then by what it is worth for
+its seconds. A support-vector machine takes longest (`benchmarks/algorithms.py`)."""
 
 
 def competing(meant: tuple[str, ...], available: tuple[str, ...], rows: int) -> tuple[str, ...]:
@@ -47,6 +48,6 @@ def left_out(names: tuple[str, ...], available: tuple[str, ...]) -> str:
     return " ".join(f"{name} {absence(name)}, so it is left out." for name in names if name not in available)
 
 
-def cheapest_first(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The same names by the time that their first fit takes."""
-    return tuple(sorted(names, key=CHEAPEST_FIRST.index))
+def first_in_time(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The same names in the order in which limited time is best spent on them."""
+    return tuple(sorted(names, key=FIRST_IN_TIME.index))

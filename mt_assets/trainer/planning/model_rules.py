@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from mt_assets.trainer.planning.candidates import cheapest_first, competing
+from mt_assets.trainer.planning.candidates import competing, first_in_time
 from mt_assets.trainer.planning.facts import Facts
 from mt_assets.trainer.planning.rule import Rule, RuleTable, always, asked
 
@@ -164,9 +164,9 @@ CANDIDATES = RuleTable(
             "algorithm",
         ),
         Rule(
-            "candidates.cheapest_first",
+            "candidates.first_in_time",
             lambda f: f.time_limited and not _few_trials(f),
-            lambda f: cheapest_first(candidates(f)),
+            lambda f: first_in_time(candidates(f)),
             "The recommendation does not always win, so a linear model, extra trees and as many kinds of boosted trees"
             " and forests as {facts.rows:,} rows can tell apart compete, and validation decides; time is limited, so"
             " the cheapest goes first and there is a model soon.",

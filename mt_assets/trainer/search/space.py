@@ -21,6 +21,7 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial, Trial
 
 from mt_assets.trainer.algorithms.algorithm import Params
+from mt_assets.trainer.planning.candidates import BOOSTED
 
 CHOICE = "algorithm"
 """The parameter that says which algorithm a trial is of, where several compete."""
@@ -28,6 +29,9 @@ CHOICE = "algorithm"
 
 class SearchSpace:
     """The spaces of all competing algorithms as one, and their start configurations in the order of their trials.
+
+    The first of every algorithm comes first, then the others of boosted trees, in turn, then those of the rest: it is
+    boosted trees that published configurations make better.
 
     Parameters
     ----------
@@ -46,8 +50,9 @@ class SearchSpace:
     ) -> None:
         self.spaces = spaces
         rounds = max(len(each) for each in starts.values())
-        dealt = [(name, starts[name][at]) for at in range(rounds) for name in spaces if at < len(starts[name])]
-        self.starts = dealt[:most]
+        dealt = [(at, name) for at in range(rounds) for name in spaces if at < len(starts[name])]
+        dealt.sort(key=lambda each: (each[0] > 0) + (each[0] > 0 and each[1] not in BOOSTED))
+        self.starts = [(name, starts[name][at]) for at, name in dealt[:most]]
 
     @property
     def several(self) -> bool:

@@ -12,6 +12,7 @@ finished fold again.
 from __future__ import annotations
 
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import optuna
+from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState
 
 from mt_assets.trainer.algorithms.registry import algorithm, modules_of
@@ -81,6 +83,7 @@ def run_search(
     storage_url: str | None = None,
     deadline: float | None = None,
     progress: Callable[[SearchProgress], None] | None = None,
+    meanwhile: Callable[[], None] | None = None,
     seed: int | None = None,
 ) -> StudyResult:
     """Search the best candidate, or go on with the search of the same work where it stopped.
@@ -100,6 +103,8 @@ def run_search(
         complete; a trial cut off so is tried again by the next run, with the folds that it had finished.
     progress : callable, optional
         Told after every trial.
+    meanwhile : callable, optional
+        Called once, when the first fits are at work: this process has little to do then.
     seed : int, optional
         Of the proposals; the plan's by default.
 
@@ -121,7 +126,7 @@ def run_search(
         if not search.done:
             job = Job(plan, table, profile, splits, preprocessor, cache.folder, scratch)
             with WorkerPool(job, plan.workers, modules=modules_of(plan.algorithms)) as pool:
-                stopped_by = search.run(pool, deadline)
+                stopped_by = search.run(pool, deadline, meanwhile)
         return search.result(stopped_by)
 
 
@@ -202,7 +207,7 @@ class _Search:
             return "disabled"
         return "exhausted" if self.exhausted else "trials"
 
-    def run(self, pool: WorkerPool, deadline: float | None) -> StoppedBy:
+    def run(self, pool: WorkerPool, deadline: float | None, meanwhile: Callable[[], None] | None) -> StoppedBy:
         """Run trials until all are done or time is up; say which."""
         began, before = time.monotonic(), self.ledger.elapsed
         limit = float("inf") if deadline is None else deadline
@@ -211,6 +216,9 @@ class _Search:
         if limit < float("inf"):
             self.shares = TimeShares(began, limit, self.plan.workers)
             self._choose_folds(pool)
+        self._give(pool)
+        if meanwhile is not None:
+            meanwhile()
         while not self.done:
             if self.complete and time.monotonic() > limit:
                 return self._cut(pool, limit)
@@ -246,7 +254,8 @@ class _Search:
             return task
         each = next(each for each in self.opened if each.number == task.trial)
         left = len(self.fits.folds) - len(each.answers)
-        deadline = self.shares.deadline(time.monotonic(), left, len(self.fits.folds))
+        gradual = algorithm(task.candidate.algorithm).gradual
+        deadline = self.shares.deadline(time.monotonic(), left, len(self.fits.folds), gradual=gradual)
         return replace(task, deadline=deadline, must_end=self.complete)
 
     def _cut(self, pool: WorkerPool, limit: float) -> StoppedBy:
@@ -416,10 +425,13 @@ def _all_failed(records: tuple[TrialRecord, ...]) -> TrainingError:
 
 @contextmanager
 def _quiet_optuna() -> Iterator[None]:
-    """Keep Optuna's lines about each study and trial out of the log; progress is told in our own."""
+    """Keep Optuna's lines about each study and trial, and its warnings of what it calls experimental, out of the log;
+    progress is told in our own."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            yield
     finally:
         optuna.logging.set_verbosity(before)

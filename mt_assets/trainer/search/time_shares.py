@@ -20,8 +20,9 @@ and deep trees cost more, linear models less."""
 PILOT_SHARE: Final = 0.1
 """Of the time, after which the fit that is measured is stopped: it is then known to be slower."""
 
-TRIAL_SHARE: Final = 0.25
-"""Of all workers' time, that one trial may take at most: no candidate is worth all others."""
+GRADUAL_SHARE, WHOLE_SHARE = 0.25, 0.1
+"""Of all workers' time, that one trial may take at most: no candidate is worth all others. One that is of no use before
+it is finished may take less."""
 
 LEAST_SECONDS: Final = 0.5
 """No fit is told to be over sooner: a booster has a few rounds by then."""
@@ -51,7 +52,7 @@ class TimeShares:
         """When the fit that is measured stops."""
         return self.began + max(LEAST_SECONDS, PILOT_SHARE * (self.limit - self.began))
 
-    def deadline(self, now: float, folds_left: int, folds: int) -> float:
+    def deadline(self, now: float, folds_left: int, folds: int, *, gradual: bool) -> float:
         """When a fit has to be over, so that its trial ends in time with no more than its share.
 
         Parameters
@@ -61,8 +62,10 @@ class TimeShares:
             Of its trial, this one among them.
         folds : int
             Of a whole trial.
+        gradual : bool
+            See `Algorithm.gradual`.
         """
-        share = TRIAL_SHARE * (self.limit - self.began) * self.workers / folds
+        share = (GRADUAL_SHARE if gradual else WHOLE_SHARE) * (self.limit - self.began) * self.workers / folds
         rounds = math.ceil(folds_left / self.workers)
         left = (self.limit - now) / rounds
         return now + max(LEAST_SECONDS, min(share, left))

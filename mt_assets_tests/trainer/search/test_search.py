@@ -45,12 +45,10 @@ def test_several_algorithms(tmp_path: Path, make_work: Any, mixed: pd.DataFrame)
     told: list[SearchProgress] = []
     study = run_search(*work.arguments, folder=tmp_path, progress=told.append)
     assert [trial.number for trial in study.trials] == list(range(21))
-    assert [trial.algorithm for trial in study.trials[:4]] == [
-        "logistic_regression",
-        "lightgbm",
-        "xgboost",
-        "logistic_regression",
-    ]
+    algorithms = [trial.algorithm for trial in study.trials if trial.start_configuration]
+    assert algorithms[:3] == ["logistic_regression", "lightgbm", "xgboost"]  # the first configuration of each
+    assert set(algorithms[3:-2]) == {"lightgbm", "xgboost"}
+    assert algorithms[-2:] == ["logistic_regression"] * 2
     assert [trial.start_configuration for trial in study.trials] == [True] * 17 + [False] * 4
     assert study.trials[0].params == {"C": 1.0}
     assert study.trials[1].params["learning_rate"] == 0.1
@@ -226,10 +224,10 @@ def test_the_signed_rank_test_compares_fold_by_fold(tmp_path: Path, make_work: A
 
 
 def test_a_grid_ends_when_it_is_exhausted(tmp_path: Path, make_work: Any, cancer: pd.DataFrame) -> None:
-    work = make_work(cancer, ("logistic_regression", "lightgbm"), n_trials=24, sampler="grid", folds_per_trial=1)
+    work = make_work(cancer, ("logistic_regression", "lightgbm"), n_trials=13, sampler="grid", folds_per_trial=1)
     study = run_search(*work.arguments, folder=tmp_path)
     points = [(trial.algorithm, str(trial.params)) for trial in study.trials]
-    assert len(points) == len(set(points)) < 24
+    assert len(points) == len(set(points)) < 13
     assert study.stopped_by == "exhausted"
     counts = Counter(trial.algorithm for trial in study.trials if not trial.start_configuration)
     assert max(counts.values()) - min(counts.values()) <= 1
@@ -241,7 +239,7 @@ def test_a_failing_candidate_is_recorded(tmp_path: Path, make_work: Any) -> None
     frame["target"] *= 1e60
     work = make_work(frame, ("ridge", "xgboost"), n_trials=4)
     study = run_search(*work.arguments, folder=tmp_path)
-    assert [trial.state for trial in study.trials] == ["complete", "failed"] * 2
+    assert [trial.state for trial in study.trials] == ["complete", "failed", "failed", "failed"]
     assert "XGBoostError" in (study.trials[1].error or "")
     assert study.trials[1].score is None
     assert select_best(study, work.plan).algorithm == "ridge"
