@@ -64,6 +64,9 @@ __all__ = [
 GRACE_SECONDS: Final = 0.5
 """After the deadline, for boosters that stop at it to tell what they have; then their processes are ended."""
 
+PILOT, EARLY = -1, -2
+"""In place of a trial's number: what is fitted before the first trial begins, which then finds its result."""
+
 STARTS_SHARE: Final = 2
 """Of the trials of any sampler but TPE, one in so many at most is a start configuration: who asks for a random search,
 a grid or a population wants to see it. TPE learns from start configurations as from its own, and begins with all."""
@@ -236,10 +239,13 @@ class _Search:
         if measured is None and self.plan.folds_by_time and not self.complete:
             name = next((each for each in PILOTS if each in self.plan.algorithms), self.plan.algorithms[0])
             candidate = next(Candidate(*start) for start in self.space.starts if start[0] == name)
-            pool.submit(Task(-1, candidate, 0, self.shares.pilot_deadline()))
+            pool.submit(Task(PILOT, candidate, 0, self.shares.pilot_deadline()))
+            if pool.idle and self.space.starts[0][0] != name:  # the other workers need not wait
+                pool.submit(Task(EARLY, Candidate(*self.space.starts[0]), 0))
             began, answer = time.monotonic(), None
             while answer is None:
-                answer = next((answer for _, answer in pool.answers(float("inf"))), None)
+                answered = pool.answers(float("inf"))
+                answer = next((answer for task, answer in answered if task.trial == PILOT), None)
             seconds = answer.seconds if isinstance(answer, FoldResult) else time.monotonic() - began
             folds = self.shares.affordable_folds(seconds, len(self.fits.folds))
             measured = {"algorithm": name, "seconds": seconds, "folds": folds}
