@@ -219,7 +219,10 @@ def import_mlflow() -> None:
     """Import MLflow without its telemetry; what its modules warn of while they are imported is not about us."""
     with _conversation, _environment(_OFFLINE), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import skops.io  # noqa: F401 (what MLflow stores models with; it imports all of scikit-learn)
+        import mlflow.pyfunc
+        import mlflow.sklearn
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+        import skops.io  # noqa: F401 (MLflow stores models with it; it imports all of scikit-learn)
 
 
 @contextmanager
