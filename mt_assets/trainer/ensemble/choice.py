@@ -100,7 +100,7 @@ def with_ensemble(
             "ensemble": tuple(members),
             "ensemble_score": ours.score,
             "decisions": (_told(True, "ensemble.better", reason, evidence),),
-            "leaderboard": (_board_row(best, members, ours.score, std), *best.leaderboard),
+            "leaderboard": (_board_row(members, ours.score, std), *best.leaderboard),
         }
     )
 
@@ -168,15 +168,14 @@ def _told(value: bool, rule: str, reason: str, evidence: dict[str, Any]) -> Deci
     )
 
 
-def _board_row(best: BestParams, members: Sequence[Member], score: float, std: float | None) -> dict[str, Any]:
-    names = {member.algorithm for member in members}
-    of_names = [row for row in best.leaderboard if row["algorithm"] in names]
+def _board_row(members: Sequence[Member], score: float, std: float | None) -> dict[str, Any]:
+    """The ensemble among the algorithms; it has no trials of its own."""
     return {
         "algorithm": "ensemble",
         "score": score,
         "score_std": std,
         "trial": None,
-        "trials": sum(row["trials"] for row in of_names),
-        "seconds": sum(row["seconds"] for row in of_names),
+        "trials": 0,
+        "seconds": 0.0,
         "members": len(members),
     }
