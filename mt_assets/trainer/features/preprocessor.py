@@ -105,7 +105,7 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         DataError
             When a column is missing.
         """
-        self.fit_transform(X, y)
+        self._learn(X, y, None)
         return self
 
     def fit_transform(self, X: pd.DataFrame, y: Any = None, text: EncodedText | None = None) -> np.ndarray:
@@ -118,6 +118,10 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         text : EncodedText, optional
             What `encode_text` made of the same rows.
         """
+        return self._assemble(*self._learn(X, y, text))
+
+    def _learn(self, X: pd.DataFrame, y: Any, text: EncodedText | None) -> tuple[pd.DataFrame, np.ndarray]:
+        """Fit all parts; the columns that are read, and those of them encoded that are no categories."""
         frame = self._own_columns(X)
         whole = pd.api.types.is_integer_dtype(frame.index.dtype)
         self.rows_seen_ = frame.index.to_numpy(dtype=np.int64) if whole else np.arange(len(frame), dtype=np.int64)
@@ -143,6 +147,7 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
             self.text_.fit_transform(frame) if text is None else text.train,
         ]
         matrix = np.hstack(made)
+        del made  # as large as the matrix
         one_hot = self.encoding == "one_hot"
         most = None if self.encoding == "all_levels" else MAX_LEVELS
         self.categories_: OneHotBlock | CategoryBlock = (
@@ -153,7 +158,7 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         self.scaler_ = SquashedNumbers().fit(matrix) if one_hot and matrix.shape[1] else None
         self.n_categories_ = 0 if one_hot else len(self.categories_.columns)
         self._name_outputs()
-        return self._assemble(frame, matrix)
+        return frame, matrix
 
     def transform(self, X: pd.DataFrame, text: EncodedText | None = None) -> np.ndarray:
         """Encode rows.
