@@ -305,7 +305,7 @@ class Options(Section):
     time_budget: TimeBudget | None = None
     """Seconds for the whole run, from reading to registering."""
     memory_limit: Positive | None = None
-    """Gigabytes of memory that the run may use."""
+    """Gigabytes of memory that the run may use; by default what is free. A fit that would take more is left out."""
     threads: Count | None = None
     """Threads of one fit; by default one, which is fastest where cores are shared."""
     device: Literal["auto", "cpu", "gpu"] = "auto"

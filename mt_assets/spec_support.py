@@ -32,7 +32,6 @@ LIMITS: dict[str, tuple[Callable[[Any], bool] | tuple[Any, ...], str]] = {
     "retraining.driftThreshold": ((None,), LEAVE_OUT),
     "retraining.cooldown": ((0,), "0"),
     "sensitiveColumns": (((),), LEAVE_OUT),
-    "options.memoryLimit": ((None,), LEAVE_OUT),
     "options.device": (("auto", "cpu"), "`auto`, `cpu`"),
 }
 """Key -> (values that this version can serve, as a list or as a test; how those are told to a person)."""

@@ -445,7 +445,6 @@ NOT_YET: dict[str, Any] = {
     "frequency": "D",
     "seasonality": 7,
     "knownAhead": ["a"],
-    "hyperparameterSearch.workers": 2,
     "promotion.approval": "manual",
     "inputs.evaluationFeedback": {"asset": "a/b"},
     "retraining.onNewData": False,
@@ -454,7 +453,6 @@ NOT_YET: dict[str, Any] = {
     "retraining.cooldown": 60,
     "retraining.improveRounds": 1,
     "sensitiveColumns": ["a"],
-    "options.memoryLimit": 4,
     "options.device": "gpu",
 }
 
@@ -465,6 +463,12 @@ def test_what_this_version_cannot_do_is_refused_and_never_passed_over(key):
     assert f"`{key}`" in message
     assert "this version cannot do yet" in message
     assert "available: " in message or "leave the key out" in message
+
+
+@pytest.mark.parametrize("wrong", [0, -1, "4 GB", True, float("inf")])
+def test_a_memory_limit_is_a_number_of_gigabytes(wrong):
+    assert parse(asking("options/memoryLimit", 0.5)).options.memory_limit == 0.5
+    assert "`options.memoryLimit`" in refusal(asking("options/memoryLimit", wrong)).message
 
 
 def test_algorithms_of_the_contract_are_trained_or_refused():

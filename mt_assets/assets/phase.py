@@ -14,6 +14,7 @@ from typing import Any
 
 import dagster as dg
 
+from mt_assets import trainer
 from mt_assets.assets.code_versions import code_version
 from mt_assets.assets.verdicts import CHECKS, check_results, stop_if_blocked
 from mt_assets.resources.model_runs import ModelRuns
@@ -140,6 +141,7 @@ def phase(
             run.runs.narrator.began(function.__name__)
             with failure_recorded(run, function.__name__):
                 made = function(run, **{name: run.store.read(name) for name in inputs})
+                trainer.give_back()
                 parts = {last: made} if isinstance(made, Made) else dict(made)
                 verdicts = [check for part in parts.values() for check in part.checks]
                 if not speaks_last:

@@ -28,6 +28,7 @@ from .evaluation.search_plots import study_plots as study_plots
 from .features.preprocessor import check_fit_rows as check_fit_rows
 from .features.preprocessor import fit_preprocessor as fit_preprocessor
 from .judging import judge as judge
+from .memory import give_back as give_back
 from .planning.plan import make_plan as make_plan
 from .reporting.result import check_quality_gates as check_quality_gates
 from .reporting.result import successful_result as successful_result

@@ -16,6 +16,7 @@ from mt_assets.trainer.algorithms.algorithm import (
     FitReport,
     FitSetting,
     Params,
+    boosting_bytes,
     is_over,
     slowest_rate,
     stopping_class_weight,
@@ -228,6 +229,11 @@ class CatBoost(Algorithm):
         estimator.fit(X, y, weight, (X_valid, y_valid, weight_valid), patience, clock)
         best = int(estimator.model_.get_best_iteration()) + 1
         return FitReport(best_iteration=best, cut=clock is not None and clock.cut)
+
+    def memory(self, setting: FitSetting, params: Mapping[str, Any], rows: int, columns: int) -> float:
+        """Its frame of numbers and levels is made in two steps, and copied by the library, before there are bins."""
+        leaves, rounds = 2 ** int(params["depth"]), int(params.get("iterations", MAX_ROUNDS))
+        return boosting_bytes(setting, rows, columns, cell=32, leaves=leaves, rounds=rounds, histogram=16)
 
     def with_iterations(self, params: Mapping[str, Any], iterations: int | None) -> Params:
         return dict(params) if iterations is None else {**params, "iterations": iterations}

@@ -15,6 +15,7 @@ class ExtraTrees(Forest):
 
     name: ClassVar[str] = "extra_trees"
     display: ClassVar[str] = "Extra trees"
+    draws: ClassVar[bool] = False
     classifier: ClassVar[type] = ExtraTreesClassifier
     regressor: ClassVar[type] = ExtraTreesRegressor
 

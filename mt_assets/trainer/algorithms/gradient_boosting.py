@@ -16,6 +16,7 @@ from mt_assets.trainer.algorithms.algorithm import (
     FitReport,
     FitSetting,
     Params,
+    boosting_bytes,
     is_over,
     stopping_class_weight,
     within,
@@ -149,6 +150,11 @@ class GradientBoosting(Algorithm):
         # The first score is that of no tree at all.
         estimator.best_round_ = int(np.argmax(estimator.validation_score_[1:])) + 1
         return FitReport(best_iteration=estimator.best_round_, cut=estimator.cut_)
+
+    def memory(self, setting: FitSetting, params: Mapping[str, Any], rows: int, columns: int) -> float:
+        """Bins of one byte for each cell, and of the rows that it stops on."""
+        leaves, rounds = int(params["max_leaf_nodes"]), int(params.get("max_iter", MAX_ROUNDS))
+        return boosting_bytes(setting, rows, columns, cell=2, leaves=leaves, rounds=rounds, histogram=20)
 
     def with_iterations(self, params: Mapping[str, Any], iterations: int | None) -> Params:
         return dict(params) if iterations is None else {**params, "max_iter": iterations}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
-from mt_assets.trainer.algorithms.algorithm import Algorithm, FitReport, FitSetting, Params, within
+from mt_assets.trainer.algorithms.algorithm import FLOAT, Algorithm, FitReport, FitSetting, Params, within
+
+ASKED_PART: Final = 4
+"""One row is predicted for so many that are kept, or fewer: folds are four or more on all but small tables."""
 
 
 class NearestNeighbours(Algorithm):
@@ -43,6 +46,11 @@ class NearestNeighbours(Algorithm):
             {"n_neighbors": 20, "weights": "distance", "p": 1},
         )
         return tuple(within(self.space(setting), point) for point in points)
+
+    def memory(self, setting: FitSetting, params: Mapping[str, Any], rows: int, columns: int) -> float:
+        """A tree with a copy of the rows, and neighbours, distances and targets of each row that is predicted."""
+        tree = FLOAT * rows * columns
+        return tree + rows / ASKED_PART * int(params["n_neighbors"]) * 4 * FLOAT
 
     def fit(
         self,

@@ -13,6 +13,7 @@ from mt_assets.trainer.algorithms.algorithm import (
     FitReport,
     FitSetting,
     Params,
+    boosting_bytes,
     is_over,
     slowest_rate,
     stopping_class_weight,
@@ -184,6 +185,11 @@ class LightGBM(Algorithm):
             X, y, eval_X=X_valid, eval_y=y_valid, callbacks=[stop, clock], categorical_feature=of_categories, **weights
         )
         return FitReport(best_iteration=int(estimator.best_iteration_), cut=clock.cut)
+
+    def memory(self, setting: FitSetting, params: Mapping[str, Any], rows: int, columns: int) -> float:
+        """Bins of one byte for each cell, and of the rows that it stops on; sums of gradients in double precision."""
+        leaves, rounds = int(params["num_leaves"]), int(params.get("n_estimators", MAX_ROUNDS))
+        return boosting_bytes(setting, rows, columns, cell=2, leaves=leaves, rounds=rounds, histogram=16)
 
     def with_iterations(self, params: Mapping[str, Any], iterations: int | None) -> Params:
         return dict(params) if iterations is None else {**params, "n_estimators": iterations}

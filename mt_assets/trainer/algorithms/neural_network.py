@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from mt_assets.trainer.algorithms.algorithm import Algorithm, FitReport, FitSetting, Params
+from mt_assets.trainer.algorithms.algorithm import FLOAT, Algorithm, FitReport, FitSetting, Params, outputs
 from mt_assets.trainer.algorithms.neural_network_estimator import Backend, NetworkClassifier, NetworkRegressor
 
 MOST_EPOCHS, FEWEST_EPOCHS = 100, 3
@@ -24,6 +24,9 @@ MANY_ROWS: Final = 10_000
 
 LEAST_PATIENCE: Final = 8
 """Epochs; the running average of weights, five epochs long, answers a change only after as many."""
+
+LIBRARY_BYTES: Final = 100e6
+"""What PyTorch takes of its own for a first fit."""
 
 
 class NeuralNetwork(Algorithm):
@@ -101,6 +104,10 @@ class NeuralNetwork(Algorithm):
         )
         space = self.space(setting)
         return tuple({name: value for name, value in point.items() if name in space} for point in points)
+
+    def memory(self, setting: FitSetting, params: Mapping[str, Any], rows: int, columns: int) -> float:
+        """Two copies in single precision; batches and weights are small beside what the library takes."""
+        return LIBRARY_BYTES + rows * (2 * 4 * columns + 4 * FLOAT * outputs(setting))
 
     def with_iterations(self, params: Mapping[str, Any], iterations: int | None) -> Params:
         return dict(params) if iterations is None else {**params, "epochs": iterations}

@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR
 from sklearn.utils.class_weight import compute_sample_weight
 
-from mt_assets.trainer.algorithms.algorithm import Algorithm, FitReport, FitSetting, Params
+from mt_assets.trainer.algorithms.algorithm import FLOAT, Algorithm, FitReport, FitSetting, Params
 from mt_assets.trainer.algorithms.convergence import fit_until_converged
 
 EXACT_ROWS: Final = 10_000
@@ -41,6 +41,10 @@ digits .195, .195, .196 (temperature); two fits of half the rows cost half of on
 
 CACHE_MB: Final = 500
 """Kernel values kept by libsvm: those of 8,000 rows fit in half of it."""
+
+
+LIBLINEAR_CELL: Final = 16
+"""Bytes of a number in liblinear's copy of a matrix (`struct feature_node`)."""
 
 
 class SVM(Algorithm):
@@ -98,6 +102,12 @@ class SVM(Algorithm):
         """scikit-learn's default, a smoother and stricter machine, and one with a wider kernel."""
         tube = {"epsilon": 0.1} if setting.task == "regression" else {}
         return tuple({"C": C, "gamma_ratio": ratio, **tube} for C, ratio in ((1.0, 1.0), (10.0, 0.3), (1.0, 0.1)))
+
+    def memory(self, setting: FitSetting, params: Mapping[str, Any], rows: int, columns: int) -> float:
+        """The kernel's cache in single precision; or its approximation in two steps, and liblinear's copy of it."""
+        if setting.rows <= EXACT_ROWS:
+            return FLOAT * rows * 2 * columns + min(CACHE_MB * 1e6, 4.0 * rows**2)
+        return rows * COMPONENTS * (2 * FLOAT + LIBLINEAR_CELL)
 
     def fit(
         self,

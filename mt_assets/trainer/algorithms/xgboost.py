@@ -14,6 +14,7 @@ from mt_assets.trainer.algorithms.algorithm import (
     FitReport,
     FitSetting,
     Params,
+    boosting_bytes,
     is_over,
     slowest_rate,
     stopping_class_weight,
@@ -114,6 +115,11 @@ class XGBoost(Algorithm):
         estimator.fit(X, y, **weights)
         estimator.set_params(callbacks=None)  # of this fit alone; a stored model need not carry it
         return FitReport(best_iteration=int(estimator.best_iteration) + 1 if stops else None, cut=clock.cut)
+
+    def memory(self, setting: FitSetting, params: Mapping[str, Any], rows: int, columns: int) -> float:
+        """A copy in single precision beside the bins; every level of a tree has the histograms of its leaves."""
+        leaves, rounds = 2 ** int(params["max_depth"]), int(params.get("n_estimators", MAX_ROUNDS))
+        return boosting_bytes(setting, rows, columns, cell=12, leaves=leaves, rounds=rounds, histogram=16)
 
     def with_iterations(self, params: Mapping[str, Any], iterations: int | None) -> Params:
         return dict(params) if iterations is None else {**params, "n_estimators": iterations}

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mt_assets.trainer.data.frames import canonical, in_utc
+from mt_assets.trainer.data.frames import canonical_column, in_utc
 from mt_assets.trainer.errors import DataError, StoreError
 
 _FILE = "table.arrow"
@@ -119,9 +119,13 @@ class Table:
 
     def frame(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """The rows as a canonical pandas frame (see `frames.canonical`) whose index is the positions."""
-        frame = self.arrow(columns).to_pandas(date_as_object=False, timestamp_as_object=False)
-        frame.index = pd.Index(self.positions)
-        return canonical(frame)
+        index, made = pd.Index(self.positions), {}
+        for name in self.columns if columns is None else dict.fromkeys(columns):
+            # One by one, so that no more than a column is there twice.
+            column = self.arrow([name]).column(0).to_pandas(date_as_object=False, timestamp_as_object=False)
+            column.index = index
+            made[name] = canonical_column(column)
+        return pd.DataFrame(made, index=index, copy=False)
 
     def labels(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """A text column as numbers of its distinct values, which are far fewer, without an object for each row.

@@ -310,12 +310,13 @@ class SquashedNumbers(BaseEstimator):
 
     def transform(self, numbers: np.ndarray) -> np.ndarray:
         """Scaled numbers [n, p], followed by a column of 0 and 1 for each that had gaps when it was learned."""
-        filled = self.imputer_.transform(numbers)
-        values = filled[:, : numbers.shape[1]]
+        filled: np.ndarray = self.imputer_.transform(numbers)
         # Differences of huge numbers may overflow to infinity, which squashes to the bound as it should.
         with np.errstate(over="ignore"):
-            scaled = np.clip((values - self.center_) / self.scale_, -1e100, 1e100)
-        return np.hstack([scaled / np.hypot(1.0, scaled / SQUASH_AT), filled[:, numbers.shape[1] :]])
+            for at in range(numbers.shape[1]):  # in place, since the matrix may be as large as the table
+                scaled = np.clip((filled[:, at] - self.center_[at]) / self.scale_[at], -1e100, 1e100)
+                filled[:, at] = scaled / np.hypot(1.0, scaled / SQUASH_AT)
+        return filled
 
 
 def label_matrix(frame: pd.DataFrame, columns: list[str]) -> np.ndarray:

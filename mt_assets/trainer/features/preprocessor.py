@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 
 _FILE: Final = "preprocessor.joblib"
 
+ROWS_AT_ONCE: Final = 50_000
+"""Rows that are put together at a time; more are no faster, and 100 columns of them are 40 MB."""
+
 _Kind = Literal["number", "datetime", "text", "category", "told", "spelled"]
 """How a column is encoded; the last two are categories of many levels, by the target and by their letters."""
 
@@ -105,7 +108,7 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         DataError
             When a column is missing.
         """
-        self.fit_transform(X, y)
+        self._learn(X, y, None)
         return self
 
     def fit_transform(self, X: pd.DataFrame, y: Any = None, text: EncodedText | None = None) -> np.ndarray:
@@ -118,6 +121,10 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         text : EncodedText, optional
             What `encode_text` made of the same rows.
         """
+        return self._assemble(*self._learn(X, y, text))
+
+    def _learn(self, X: pd.DataFrame, y: Any, text: EncodedText | None) -> tuple[pd.DataFrame, np.ndarray]:
+        """Fit all parts; the columns that are read, and those of them encoded that are no categories."""
         frame = self._own_columns(X)
         whole = pd.api.types.is_integer_dtype(frame.index.dtype)
         self.rows_seen_ = frame.index.to_numpy(dtype=np.int64) if whole else np.arange(len(frame), dtype=np.int64)
@@ -143,6 +150,7 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
             self.text_.fit_transform(frame) if text is None else text.train,
         ]
         matrix = np.hstack(made)
+        del made  # as large as the matrix
         one_hot = self.encoding == "one_hot"
         most = None if self.encoding == "all_levels" else MAX_LEVELS
         self.categories_: OneHotBlock | CategoryBlock = (
@@ -153,7 +161,7 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         self.scaler_ = SquashedNumbers().fit(matrix) if one_hot and matrix.shape[1] else None
         self.n_categories_ = 0 if one_hot else len(self.categories_.columns)
         self._name_outputs()
-        return self._assemble(frame, matrix)
+        return frame, matrix
 
     def transform(self, X: pd.DataFrame, text: EncodedText | None = None) -> np.ndarray:
         """Encode rows.
@@ -238,11 +246,19 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         self.parents_ = dict(zip(names[end - len(several) : end], several, strict=True))
 
     def _assemble(self, frame: pd.DataFrame, numbers: np.ndarray) -> np.ndarray:
+        """All outputs of the rows, put together in parts: nothing as large as the result is there beside it."""
+        kind = np.float32 if self.encoding == "ordinal" else np.float64
+        made = np.empty((len(frame), len(self.source_columns_)), kind)
+        for start in range(0, len(frame), ROWS_AT_ONCE):
+            part = slice(start, start + ROWS_AT_ONCE)
+            made[part] = self._outputs(frame.iloc[part], numbers[part])
+        return made
+
+    def _outputs(self, frame: pd.DataFrame, numbers: np.ndarray) -> np.ndarray:
         if self.encoding == "one_hot":
             scaled = numbers if self.scaler_ is None else self.scaler_.transform(numbers)
             return np.hstack([scaled, self.calendar_.transform(frame), self.categories_.transform(frame)])
-        everything = np.hstack([numbers, self.categories_.transform(frame)])
-        return everything.astype(np.float32) if self.encoding == "ordinal" else everything
+        return np.hstack([numbers, self.categories_.transform(frame)])
 
 
 def rows_digest(positions: np.ndarray) -> str:

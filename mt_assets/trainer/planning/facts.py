@@ -50,6 +50,8 @@ class Facts:
         (`log1p`), None where the least value is negative.
     strategy : str
         How the folds were drawn, see `Splits.strategy`.
+    fits_at_once : int or None
+        Workers that have room in memory, see `search.memory.fits_at_once`; None where nobody looked.
     folds_cover : bool
         Whether every learning row is a training row of some fold.
     """
@@ -72,11 +74,17 @@ class Facts:
     target_log_skew: float | None = None
     strategy: str = "kfold"
     folds_cover: bool = True
+    fits_at_once: int | None = None
 
     @property
     def cells(self) -> int:
         """Rows times features times the trees that a booster grows in one round: what a fit costs, roughly."""
         return self.rows * self.features * (self.n_classes if self.n_classes > 2 else 1)
+
+    @property
+    def cores_for_fits(self) -> int:
+        """Fits that the cores can run at the same time."""
+        return max(1, self.cores // (self.spec.options.threads or 1))
 
     @property
     def balance(self) -> float | None:
@@ -116,6 +124,8 @@ class Facts:
 
 def gather_facts(spec: TrainingSpec, table: Table, profile: DataProfile, splits: Splits) -> Facts:
     """Collect what the rules need, looking at learning rows alone."""
+    from mt_assets.trainer.search.memory import fits_at_once  # scikit-learn, as below
+
     target = profile.target
     classification = target.task == "classification"
     linear_r2 = tree_r2 = None
@@ -139,6 +149,7 @@ def gather_facts(spec: TrainingSpec, table: Table, profile: DataProfile, splits:
         combinable=sum(role in ("numeric", "categorical") for role in profile.features.values()),
         **({} if classification else _shape_of_target(table, profile, splits)),
         strategy=splits.strategy,
+        fits_at_once=fits_at_once(len(splits.learning), profile, spec.options.memory_limit),
         folds_cover=bool(np.isin(splits.learning, np.concatenate([fold.train for fold in splits.folds])).all()),
     )
 

@@ -60,6 +60,8 @@ class TrainingPlan(Record):
         Threads of each fit.
     workers : int
         Processes that fit at the same time.
+    memory_limit : float or None
+        Gigabytes that the run may use; None is what is free.
     seed : int
     constraints : dict
         Metric to the bound that it has to keep, such as `precision` to `>=0.5`.
@@ -104,6 +106,7 @@ class TrainingPlan(Record):
     folds_by_time: bool = False
     threads: int
     workers: int = 1
+    memory_limit: float | None = None
     seed: int
     constraints: dict[str, str] = {}
     threshold: float | Literal["tuned"] | None = 0.5
@@ -213,6 +216,7 @@ def decide(facts: Facts, earlier: tuple[Decision, ...] = ()) -> TrainingPlan:
         folds_by_time=value["folds_per_trial"] == "by_time",
         threads=value["threads"],
         workers=value["workers"],
+        memory_limit=facts.spec.options.memory_limit,
         seed=value["seed"],
         constraints=facts.constraints,
         threshold=value["threshold"],

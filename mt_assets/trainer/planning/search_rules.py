@@ -322,9 +322,18 @@ WORKERS = RuleTable(
     (
         asked("workers.asked", "hyperparameter_search.workers", "hyperparameterSearch.workers"),
         Rule(
+            "workers.memory",
+            lambda f: f.fits_at_once is not None and f.fits_at_once < f.cores_for_fits,
+            attrgetter("fits_at_once"),
+            "More processes would not have room in memory: each encodes {facts.rows:,} rows of {facts.features}"
+            " features. The trials are the same with any number.",
+            "options.memoryLimit",
+            ("fits_at_once", "cores"),
+        ),
+        Rule(
             "workers.cores",
             always,
-            lambda f: max(1, f.cores // (f.spec.options.threads or 1)),
+            attrgetter("cores_for_fits"),
             "One process for each core that may be used here ({facts.cores}), divided by the threads of a fit. The"
             " trials are the same with any number.",
             "hyperparameterSearch.workers",

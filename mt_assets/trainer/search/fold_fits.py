@@ -28,6 +28,7 @@ from mt_assets.trainer.data.target import encode_target
 from mt_assets.trainer.errors import TrainingError
 from mt_assets.trainer.features.preprocessor import TablePreprocessor, rows_digest
 from mt_assets.trainer.features.text import EncodedText
+from mt_assets.trainer.memory import give_back
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.search.candidate import Candidate, FoldCache, FoldResult, code_digest, content_key
 from mt_assets.trainer.search.fold_models import FoldModels
@@ -330,6 +331,7 @@ class FoldFits:
             with FileLock(place.with_suffix(".lock")):
                 if not place.exists():
                     self._encoded_now(fold, encoding).save(place)
+                    give_back()
             self._encoded[fold, encoding] = EncodedFold.map(place)
         return self._encoded[fold, encoding]
 
@@ -341,6 +343,8 @@ class FoldFits:
         if fold not in self._texts:
             self._texts[fold] = preprocessor.encode_text(train, validation)
         X = preprocessor.fit_transform(train, y, self._texts[fold])
+        learned_from = train.index.to_numpy()
+        del train  # before the other rows are encoded as well
         return EncodedFold(
             X=X,
             y=y,
@@ -348,7 +352,7 @@ class FoldFits:
             y_valid=self.y_valid(fold),
             categories=preprocessor.n_categories_,
             encoded=rows_digest(preprocessor.rows_seen_),
-            fitted=rows_digest(train.index.to_numpy()),
+            fitted=rows_digest(learned_from),
             stopped=rows_digest(validation.index.to_numpy()),
             preprocessor=self.models.put_preprocessor(preprocessor),
         )

@@ -38,6 +38,7 @@ from mt_assets.trainer.planning.search_space import search_space
 from mt_assets.trainer.search.candidate import Candidate, CandidateResult, FoldCache, FoldResult, content_key
 from mt_assets.trainer.search.fold_fits import FoldFits, scratch_folder
 from mt_assets.trainer.search.ledger import Ledger
+from mt_assets.trainer.search.memory import NO_ROOM, Memory
 from mt_assets.trainer.search.pareto import pareto_front
 from mt_assets.trainer.search.proposals import WINDOW, Proposals, parameter_importance
 from mt_assets.trainer.search.pruning import Pruning
@@ -178,6 +179,7 @@ class _Search:
             pruner=self.plan.pruner,
             seed=self.seed,
             window=WINDOW,
+            memory=self.plan.memory_limit,
             space={
                 each: {name: repr(own) for name, own in ranges.items()} for each, ranges in self.space.spaces.items()
             },
@@ -185,6 +187,7 @@ class _Search:
         )[:32]
         self.ledger = Ledger(name, self.directions, self.space, self.total, folder, storage_url)
         pruning = Pruning(self.plan.pruner, len(self.fits.folds), self.direction, len(self.space.starts), name)
+        self.memory = Memory(self.fits.setting, self.fits.profile, self.plan.memory_limit)
         self.judge = Judge(self.fits, self.goal, self.objectives, pruning, together=self.together)
         trials = self.ledger.trials()
         self.complete = any(trial.state == TrialState.COMPLETE for trial in trials)
@@ -219,13 +222,13 @@ class _Search:
         if limit < float("inf"):
             self.shares = TimeShares(began, limit, self.plan.workers)
             self._choose_folds(pool)
-        self._give(pool)
+        self._give(pool, limit)
         if meanwhile is not None:
             meanwhile()
         while not self.done:
             if self.complete and time.monotonic() > limit:
                 return self._cut(pool, limit)
-            self._give(pool)
+            self._give(pool, limit)
             until = limit if self.complete else float("inf")
             for task, answer in pool.answers(until):
                 self._take(task, answer, limit)
@@ -239,6 +242,8 @@ class _Search:
         if measured is None and self.plan.folds_by_time and not self.complete:
             name = next((each for each in PILOTS if each in self.plan.algorithms), self.plan.algorithms[0])
             candidate = next(Candidate(*start) for start in self.space.starts if start[0] == name)
+            if isinstance(self.memory.verdict(candidate, ()), Failure):
+                return  # each trial tells it
             pool.submit(Task(PILOT, candidate, 0, self.shares.pilot_deadline()))
             if pool.idle and self.space.starts[0][0] != name:  # the other workers need not wait
                 pool.submit(Task(EARLY, Candidate(*self.space.starts[0]), 0))
@@ -274,7 +279,7 @@ class _Search:
             self.ledger.cut(each.trial)
         return "timeout"
 
-    def _give(self, pool: WorkerPool) -> None:
+    def _give(self, pool: WorkerPool, limit: float) -> None:
         """Give every idle worker a task, as far as there is one."""
         if self.careful:
             if not pool.tasks:
@@ -288,7 +293,14 @@ class _Search:
             task = task or next_task(self.opened, len(self.fits.folds), ahead=True)
             if task is None:
                 return
-            pool.submit(self._in_time(task))
+            verdict = self.memory.verdict(task.candidate, pool.tasks)
+            if isinstance(verdict, Failure):
+                self._take(task, verdict, limit)
+            elif verdict == "alone":
+                self.careful.append(task)
+                return
+            else:
+                pool.submit(self._in_time(task))
 
     def _in_window(self, number: int) -> bool:
         """Whether the trials that this one depends on are finished."""
@@ -423,9 +435,14 @@ def _folds_used(measured: dict[str, Any], folds: int) -> tuple[Decision, ...]:
 def _all_failed(records: tuple[TrialRecord, ...]) -> TrainingError:
     (cause, times), *_ = Counter(record.error for record in records).most_common(1)
     names = ", ".join(dict.fromkeys(record.algorithm for record in records))
+    suggestions = ("Try another `algorithm`.", "Look at the columns that the message names.")
+    if str(cause).startswith(NO_ROOM):
+        suggestions = (
+            "Name a lighter `algorithm`, such as lightgbm.",
+            "List fewer `features`, or give it more memory.",
+        )
     return TrainingError(
-        f"All {len(records)} trials of {names} failed, {times} of them with {cause}.",
-        suggestions=("Try another `algorithm`.", "Look at the columns that the message names."),
+        f"All {len(records)} trials of {names} failed, {times} of them with {cause}.", suggestions=suggestions
     )
 
 

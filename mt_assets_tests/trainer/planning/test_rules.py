@@ -145,8 +145,9 @@ CASES = {
     "early_stopping.size": ({}, {"rows": 60_000}, 50),
     "threads.asked": ({"options": {"threads": 3}}, {}, 3),
     "threads.single": ({}, {}, 1),
-    "workers.asked": (search(workers=3), {"cores": 2}, 3),
-    "workers.cores": ({"options": {"threads": 2}}, {"cores": 8}, 4),
+    "workers.asked": (search(workers=9), {"fits_at_once": 1}, 9),
+    "workers.memory": ({}, {"cores": 8, "fits_at_once": 3}, 3),
+    "workers.cores": ({"options": {"threads": 3}}, {"cores": 8, "fits_at_once": 3}, 2),
     "ensemble.off": ({"options": {"ensemble": "none"}}, {}, False),
     "ensemble.objectives": (search(objectives=["recall", "precision"]), {}, False),
     "ensemble.one_candidate": ({"algorithm": "knn", **GREEDY, **search(enabled=False)}, {}, False),
@@ -207,6 +208,7 @@ def test_what_the_objective_asks_for_stands_in_the_plan():
     plan = decide(made_facts(asked | gate))
     assert (plan.constraints, plan.costs, plan.beta) == ({"cost": "<=1"}, (1.0, 9.0), 1.0)
     assert decide(made_facts()).costs is None
+    assert decide(made_facts({"options": {"memoryLimit": 2.5}})).memory_limit == 2.5
 
 
 @pytest.mark.parametrize(
