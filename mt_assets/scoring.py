@@ -81,7 +81,8 @@ def predict(name: str, data: str, output: Path, *, version: int | None = None) -
 def _unreadable(model: TabularModel, table: Table) -> tuple[str, ...]:
     """Columns of text in place of numbers or dates: what cannot be read in them counts as missing, which is told."""
     notes = []
-    for column, role in model.pipeline["preprocessor"].columns.items():
+    columns = {name: role for view in model.preprocessors for name, role in view.columns.items()}
+    for column, role in columns.items():
         if role not in READ_AS:
             continue
         kind, read = READ_AS[role]
