@@ -16,15 +16,14 @@ import dagster as dg
 import pytest
 import yaml
 
+from mt_assets.assembly import build_definitions
 from mt_assets.planning_only import plan_only
 from mt_assets.spec_reading import load_spec
 from mt_assets.trainer.store import lock
 from mt_assets.trainer.store.model_store import ModelStore
+from mt_assets.training_run import ensure_instance
 
 MISSED = {"qualityGates": {"test.roc_auc": ">=0.9999"}}
-
-UNREACHABLE = "sqlite:////nowhere/at/all/studies.db"
-"""A study storage that cannot be opened: a training fails there that is no fault of spec or data."""
 
 
 # train
@@ -114,24 +113,71 @@ def test_a_training_that_fails_is_exit_code_1_with_every_partial_result(
     write_spec: Any,
     mt_assets: Callable[..., Any],
     customers: Any,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("MT_ASSETS_STUDY_STORAGE", UNREACHABLE)
-    spec = write_spec(tmp_path / "churn", customers())
+    """XGBoost refuses targets beyond float32."""
+    frame = customers().assign(target=lambda rows: rows["income"] * 1e60)
+    spec = write_spec(tmp_path / "churn", frame, algorithm="xgboost")
     answer = mt_assets("train", spec, "--output", tmp_path / "result.json")
     assert answer.code == 1
-    assert answer.err.startswith("Training failed in optuna_study: The study storage")
+    assert answer.err.startswith("Training failed in optuna_study: All 2 trials of xgboost failed")
     assert "Traceback" not in answer.out + answer.err
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["success"] is False
     error = result["error"]
     assert set(error) == {"type", "message", "phase", "cause", "suggestions", "remediation"}
-    assert (error["type"], error["phase"], error["cause"]) == ("StoreError", "optuna_study", "training")
+    assert (error["type"], error["phase"], error["cause"]) == ("TrainingError", "optuna_study", "training")
     assert error["suggestions"]
     assert result["decisions"]
     assert result["data"]["rows"] == 120
     assert set(result["budget"]["phases"]) == {"raw_data", "data_profile", "splits", "training_plan", "preprocessor"}
     assert set(result["metrics"]) == {"test", "crossValidation", "baseline", "validation"}
+
+
+@pytest.fixture
+def closed_storage(closed_address: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
+    """`closed_storage()`: have studies be kept where nobody listens; how that is told, without its password."""
+
+    def close() -> str:
+        place = closed_address.removeprefix("http://")
+        monkeypatch.setenv("MT_ASSETS_STUDY_STORAGE", f"postgresql://me:geheim@{place}/studies")
+        return f"The study storage postgresql://me:***@{place}/studies cannot be opened"
+
+    return close
+
+
+def test_a_study_storage_that_cannot_be_reached_is_told_before_the_data_are_read(
+    tmp_path: Path,
+    home: Path,
+    write_spec: Any,
+    mt_assets: Callable[..., Any],
+    customers: Any,
+    closed_storage: Callable[[], str],
+) -> None:
+    told = closed_storage()
+    answer = mt_assets("train", write_spec(tmp_path / "churn", customers()))
+    assert answer.code == 1
+    assert answer.err.startswith(f"Training failed in raw_data: {told}")
+    assert "MT_ASSETS_STUDY_STORAGE" in answer.err
+    assert "geheim" not in answer.err + answer.out
+    assert ModelStore(home, "churn").current("raw_data") is None
+
+
+def test_a_study_storage_that_cannot_be_reached_is_told_before_a_retraining_works(
+    tmp_path: Path, home: Path, write_spec: Any, customers: Any, closed_storage: Callable[[], str]
+) -> None:
+    defs = build_definitions([load_spec(write_spec(tmp_path / "churn", customers()))])
+    ensure_instance()
+    with dg.DagsterInstance.get() as instance:
+        training, retraining = (defs.resolve_job_def(f"churn_{kind}") for kind in ("training", "retraining"))
+        read = [dg.AssetKey(["churn", "raw_data"])]
+        assert training.execute_in_process(instance=instance, asset_selection=read).success
+        told = closed_storage()
+        assert not retraining.execute_in_process(instance=instance, raise_on_error=False).success
+    [failure] = (ModelStore(home, "churn").folder / "failures").iterdir()
+    report = json.loads(failure.read_text())
+    assert report["phase"] == "data_profile"
+    assert report["message"].startswith(told)
+    assert "geheim" not in failure.read_text()
 
 
 def test_a_terminal_gets_a_live_line(tmp_path: Path, home: Path, write_spec: Any, customers: Any) -> None:

@@ -14,6 +14,7 @@ from mt_assets.assets.code_versions import code_version
 from mt_assets.assets.phase import OWNERS, AssetFace, Made, PhaseRun, phase
 from mt_assets.feature_recommendations import read_recommendations
 from mt_assets.resources.asset_tables import file_of_asset, table_of_asset
+from mt_assets.resources.study_storage import study_storage_url
 from mt_assets.spec import AssetSource, SqlSource, TrainingSpec
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def build_data_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
         after=[*(["source_data"] if lie_elsewhere else []), *dict.fromkeys(upstream)],
     )
     def raw_data(run: PhaseRun) -> Made:
+        trainer.check_study_storage(study_storage_url())
         with trainer.Sources(partial(table_of_asset, run.context)) as sources:
             version = trainer.fingerprint_given(spec, sources.fingerprint)
             if lie_elsewhere:
@@ -92,6 +94,7 @@ def build_data_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
         after=["raw_data", *([dg.AssetKey.from_user_string(advice.asset)] if isinstance(advice, AssetSource) else [])],
     )
     def data_profile(run: PhaseRun, raw_data: Table) -> Made:
+        trainer.check_study_storage(study_storage_url())  # a retraining begins here
         recommended = read_recommendations(spec, partial(file_of_asset, run.context.instance))
         profile: DataProfile = trainer.profile_data(raw_data, spec, recommended)
         # Kept only now: the form of data that cannot be learned from must not be held against its correction.

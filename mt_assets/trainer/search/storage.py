@@ -41,7 +41,7 @@ def open_storage(url: str | None, folder: Path) -> tuple[BaseStorage, str]:
     SpecError
         When the address is of another form.
     StoreError
-        When the database cannot be reached.
+        When the database cannot be reached, or the journal not be read or written.
     """
     if url is None:
         return _own_journal(folder / _JOURNAL)
@@ -51,8 +51,11 @@ def open_storage(url: str | None, folder: Path) -> tuple[BaseStorage, str]:
             raise SpecError(
                 f"{_VARIABLE}: {url!r} must name an absolute path, as in journal:///var/lib/mt_assets/studies.journal."
             )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(JournalFileBackend(str(path))), url
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return JournalStorage(JournalFileBackend(str(path))), url
+        except Exception as error:  # of the disk, or of a file that is no journal
+            raise _closed(url, error) from error
     if url.split(":")[0].split("+")[0] not in _DATABASES:
         raise SpecError(
             f"{_VARIABLE}: {_without_password(url)!r} is not an address of a study storage; it starts with "
@@ -61,13 +64,29 @@ def open_storage(url: str | None, folder: Path) -> tuple[BaseStorage, str]:
     try:
         return RDBStorage(url), _without_password(url)
     except Exception as error:  # drivers raise errors of their own, and ImportError where they are not installed
-        raise StoreError(
-            f"The study storage {_without_password(url)} cannot be opened: {type(error).__name__}: {error}",
-            suggestions=(
-                f"Check that the database runs and that the address in {_VARIABLE} is right.",
-                f"Unset {_VARIABLE} to keep studies in a file beside the other state.",
-            ),
-        ) from error
+        raise _closed(url, error) from error
+
+
+def check_study_storage(url: str | None) -> None:
+    """Find out before any work whether a search will be able to keep its study there.
+
+    Raises
+    ------
+    SpecError, StoreError
+        See `open_storage`.
+    """
+    if url is not None:
+        open_storage(url, Path())
+
+
+def _closed(url: str, error: Exception) -> StoreError:
+    return StoreError(
+        f"The study storage {_without_password(url)} cannot be opened: {type(error).__name__}: {error}",
+        suggestions=(
+            f"Check that it can be reached from here, and that the address in {_VARIABLE} is right.",
+            f"Unset {_VARIABLE} to keep studies in a file beside the other state.",
+        ),
+    )
 
 
 def owner(folder: Path) -> str:
