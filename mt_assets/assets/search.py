@@ -66,6 +66,7 @@ def build_search_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
                 "stopped_by": study.stopped_by,
                 "further_rounds": rounds,
                 "resumed_trials": study.resumed_trials,
+                "notes": show.lines(study.notes),
                 "best_of_each_algorithm": show.table(trainer.leaderboard(study)),
                 **({"trials_on_the_front": show.table(trainer.front_table(study))} if study.front else {}),
                 **show.plots(trainer.study_plots(study)),

@@ -120,6 +120,7 @@ def _parts(
     if study := stored.get("optuna_study"):
         metadata |= {"n_trials": len(study.trials), "best_trial_number": study.best_number}
         parts["decisions"] = (*parts.get("decisions", ()), *study.decisions)
+        parts["warnings"] = (*parts.get("warnings", ()), *study.notes)
     if best := stored.get("best_params"):
         parts |= {"best_params": best.told, "algorithm": best.trained_as, "leaderboard": best.leaderboard}
         parts |= {"threshold": best.delivery.threshold, "suggestions": best.delivery.suggestions}

@@ -139,7 +139,7 @@ def code_digest() -> str:
     trainer = Path(__file__).resolve().parent.parent
     sources = [*sorted((trainer / "features").glob("*.py")), *sorted((trainer / "algorithms").glob("*.py"))]
     sources += [trainer / "search" / name for name in ("candidate.py", "fold_fits.py")]
-    sources += [trainer / "data" / "frames.py"]
+    sources += [trainer / "data" / name for name in ("frames.py", "target.py")]
     digest = hashlib.sha256()
     for source in sources:
         digest.update(source.name.encode() + b"\0" + source.read_bytes())

@@ -23,7 +23,7 @@ from mt_assets.trainer.algorithms.pipeline import LOG_TARGET, encoding_of, own_p
 from mt_assets.trainer.algorithms.registry import algorithm
 from mt_assets.trainer.data.profile import DataProfile
 from mt_assets.trainer.data.splits import Splits
-from mt_assets.trainer.data.table import Table
+from mt_assets.trainer.data.table import Table, content_digest
 from mt_assets.trainer.data.target import encode_target
 from mt_assets.trainer.errors import TrainingError
 from mt_assets.trainer.features.preprocessor import TablePreprocessor, rows_digest
@@ -210,6 +210,8 @@ class FoldFits:
     scratch : pathlib.Path
         For encoded folds. Processes that fit the same job share it, so that a fold is encoded by one of them and
         mapped into memory by all.
+    content : str, optional
+        What `content` of this job is, where it is known already.
     """
 
     def __init__(
@@ -221,6 +223,7 @@ class FoldFits:
         preprocessor: TablePreprocessor,
         cache: FoldCache,
         scratch: Path,
+        content: str | None = None,
     ) -> None:
         self.plan = plan
         self.profile = profile
@@ -235,8 +238,9 @@ class FoldFits:
         self._texts: dict[int, EncodedText] = {}
         self._fold_digests = [(rows_digest(fold.train), rows_digest(fold.validation)) for fold in self.folds]
         self._y_valid: dict[int, np.ndarray] = {}
+        self.content = content or self._content(splits.learning)
         self._common = {
-            "table": table.digest,
+            "content": self.content,
             "code": code_digest(),
             "target": [profile.target.column, [str(label) for label in profile.target.classes]],
             "columns": list(preprocessor.columns.items()),
@@ -245,6 +249,11 @@ class FoldFits:
             "setting": [getattr(self.setting, name) for name in FitSetting.__dataclass_fields__],
             "patience": plan.early_stopping_rounds,
         }
+
+    def _content(self, learning: np.ndarray) -> str:
+        """Digest of what is learned from: the used columns of the learning rows, one column at a time."""
+        rows, names = self._table.take(learning), [*self._preprocessor.columns, self.profile.target.column]
+        return content_key(rows=rows_digest(learning), columns=[content_digest(rows.arrow([name])) for name in names])
 
     @property
     def folds_key(self) -> str:

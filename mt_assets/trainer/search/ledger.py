@@ -25,6 +25,13 @@ _TOLD: Final = "record"
 _OWNER: Final = "owner"
 """Study attribute: whose it is, see `storage.owner`."""
 
+_CONTENT: Final = "content"
+"""Study attribute: digest of what is learned from."""
+
+OTHER_DATA: Final = (
+    "An earlier study of this model was made of other rows or columns; it is kept, and nothing of it is used."
+)
+
 _ELAPSED: Final = "elapsed"
 """Study attribute: seconds that the search was at work, in all runs together."""
 
@@ -66,10 +73,17 @@ _STATES: Final[dict[TrialState, Literal["complete", "pruned", "failed"]]] = {
 class Ledger:
     """The study of one search, new or begun.
 
+    Attributes
+    ----------
+    notes : tuple of str
+        What a person should know about it.
+
     Parameters
     ----------
     name : str
         Of the study: a digest of everything that the search depends on.
+    content : str
+        Digest of what is learned from, a part of all that.
     directions : sequence of {"maximize", "minimize"}
     space : SearchSpace
     total : int
@@ -83,6 +97,7 @@ class Ledger:
     def __init__(
         self,
         name: str,
+        content: str,
         directions: tuple[Literal["maximize", "minimize"], ...],
         space: SearchSpace,
         total: int,
@@ -101,7 +116,15 @@ class Ledger:
             load_if_exists=True,
         )
         self.study.set_user_attr(_OWNER, owner(folder))
-        _end_abandoned(self.study, storage, owner(folder))
+        self.study.set_user_attr(_CONTENT, content)
+        owned = [
+            each
+            for each in optuna.get_all_study_summaries(storage, include_best_trial=False)
+            if each.user_attrs.get(_OWNER) == owner(folder)
+        ]
+        _end_abandoned(self.study, storage, [each.study_name for each in owned])
+        earlier = [each for each in owned if each._study_id < self.study._study_id]
+        self.notes = (OTHER_DATA,) if any(each.user_attrs.get(_CONTENT, content) != content for each in earlier) else ()
         self._reopen()
         self.resumed = sum(trial.state != TrialState.WAITING for trial in self.trials())
         self._elapsed: float = self.study.user_attrs.get(_ELAPSED, 0.0)
@@ -243,14 +266,12 @@ class Ledger:
         )
 
 
-def _end_abandoned(study: optuna.Study, storage: BaseStorage, owner: str) -> None:
+def _end_abandoned(study: optuna.Study, storage: BaseStorage, owned: list[str]) -> None:
     """End what runs in the owner's other studies, which were left when data or plan changed: nobody works there."""
-    for other in optuna.get_all_study_summaries(storage, include_best_trial=False):
-        if other.user_attrs.get(_OWNER) != owner:
-            continue
-        left = optuna.load_study(study_name=other.study_name, storage=storage)
+    for name in owned:
+        left = optuna.load_study(study_name=name, storage=storage)
         for trial in left.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if other.study_name != study.study_name or _ABANDONED in trial.user_attrs:
+            if name != study.study_name or _ABANDONED in trial.user_attrs:
                 Trial(left, trial._trial_id).set_user_attr(_ABANDONED, True)
                 left.tell(trial.number, state=TrialState.FAIL)
 

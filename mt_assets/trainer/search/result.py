@@ -143,6 +143,8 @@ class StudyResult(Record):
     fold_rows : tuple of FoldRows
     decisions : tuple of Decision
         What was decided by measuring.
+    notes : tuple of str
+        What a person should know about it.
     """
 
     filename: ClassVar[str] = "training_history.json"
@@ -163,6 +165,7 @@ class StudyResult(Record):
     folds_key: str
     fold_rows: tuple[FoldRows, ...] = ()
     decisions: tuple[Decision, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def best(self) -> TrialRecord:

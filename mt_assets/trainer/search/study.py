@@ -125,10 +125,10 @@ def run_search(
         cache = FoldCache(folder / FOLDS_FOLDER)
         fits = FoldFits(plan, table, profile, splits, preprocessor, cache, scratch)
         search = _Search(plan, splits, fits, plan.seed if seed is None else seed, progress)
-        search.open(folder, storage_url)
+        search.open(folder, storage_url, limited=deadline is not None or plan.timeout is not None)
         stopped_by: StoppedBy = search.ended
         if not search.done:
-            job = Job(plan, table, profile, splits, preprocessor, cache.folder, scratch)
+            job = Job(plan, table, profile, splits, preprocessor, cache.folder, scratch, fits.content)
             with WorkerPool(job, plan.workers, modules=modules_of(plan.algorithms)) as pool:
                 stopped_by = search.run(pool, deadline, meanwhile)
         return search.result(stopped_by)
@@ -168,8 +168,12 @@ class _Search:
         self.total = int(min(wanted, self.proposals.most))
         self.exhausted = self.total < wanted
 
-    def open(self, folder: Path, storage_url: str | None) -> None:
-        """Open the study of this very work, new or begun."""
+    def open(self, folder: Path, storage_url: str | None, *, limited: bool) -> None:
+        """Open the study of this very work, new or begun.
+
+        What a deadline cut short, and what was proposed after it, is no part of a search without one: where time is
+        limited, the study is another. Whole fold results serve both.
+        """
         name = content_key(
             data=self.fits.data_key,
             algorithms=self.plan.algorithms,
@@ -178,6 +182,7 @@ class _Search:
             sampler=self.plan.sampler,
             pruner=self.plan.pruner,
             seed=self.seed,
+            limited=limited,
             window=WINDOW,
             memory=self.plan.memory_limit,
             space={
@@ -185,7 +190,7 @@ class _Search:
             },
             made_for=self.proposals.made_for,
         )[:32]
-        self.ledger = Ledger(name, self.directions, self.space, self.total, folder, storage_url)
+        self.ledger = Ledger(name, self.fits.content, self.directions, self.space, self.total, folder, storage_url)
         pruning = Pruning(self.plan.pruner, len(self.fits.folds), self.direction, len(self.space.starts), name)
         self.memory = Memory(self.fits.setting, self.fits.profile, self.plan.memory_limit)
         self.judge = Judge(self.fits, self.goal, self.objectives, pruning, together=self.together)
@@ -404,6 +409,7 @@ class _Search:
                 self.direction,
             ),
             folds_key=self.fits.folds_key,
+            notes=self.ledger.notes,
             fold_rows=tuple(
                 FoldRows(fold=fold, encoded=encoded, fitted=fitted, stopped=stopped, fits=fits)
                 for (fold, encoded, fitted, stopped), fits in sorted(seen.items())

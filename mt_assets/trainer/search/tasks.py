@@ -24,6 +24,7 @@ class Job:
     preprocessor: TablePreprocessor
     cache: Path
     scratch: Path
+    content: str | None = None
 
 
 @dataclass(frozen=True)

@@ -100,8 +100,9 @@ def _work(connection: Connection) -> None:
         _die_with_parent()
         job: Job = connection.recv()
         fits = FoldFits(
-            job.plan, job.table, job.profile, job.splits, job.preprocessor, FoldCache(job.cache), job.scratch
-        )
+            job.plan, job.table, job.profile, job.splits, job.preprocessor, FoldCache(job.cache), job.scratch,
+            job.content,
+        )  # fmt: skip
         # The limit holds for BLAS, whose threads no estimator parameter reaches; boosters and forests are told theirs.
         with threadpool_limits(limits=job.plan.threads):
             while True:

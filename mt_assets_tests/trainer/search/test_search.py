@@ -288,8 +288,8 @@ def test_time_is_up_after_the_first_complete_trial(tmp_path: Path, make_work: An
     assert by_plan.stopped_by == "timeout"
     assert len(by_plan.trials) == 1
     whole = run_search(*work.arguments, folder=tmp_path / "whole")
-    gone_on = run_search(*work.arguments, folder=tmp_path / "cut")
-    assert gone_on.resumed_trials == 1
+    gone_on = run_search(*work.planned(timeout=1e9).arguments, folder=tmp_path / "cut")
+    assert gone_on.resumed_trials >= 1
     assert outcome(gone_on) == outcome(whole)
 
 
@@ -318,6 +318,10 @@ def test_storages_that_cannot_be(tmp_path: Path, make_work: Any, cancer: pd.Data
     with pytest.raises(StoreError) as caught:
         run_search(*work.arguments, folder=tmp_path, storage_url="mysql+nothing://me:secret@localhost/x")
     assert "secret" not in str(caught.value)
+    (tmp_path / "notes.txt").write_text("no journal\n")
+    for place in ("notes.txt", "notes.txt/studies.journal"):
+        with pytest.raises(StoreError, match="cannot be opened"):
+            run_search(*work.arguments, folder=tmp_path, storage_url=f"journal://{tmp_path}/{place}")
 
 
 def test_other_work_does_not_mix(tmp_path: Path, make_work: Any, cancer: pd.DataFrame) -> None:
