@@ -99,5 +99,5 @@ def test_a_failed_training_is_one_failed_run_of_the_tracker_whoever_tells_of_it(
     [logged] = client.search_runs([experiment.experiment_id])
     assert logged.info.status == "FAILED"
     assert logged.data.tags["mt_assets.training_id"] == f"churn/{run.run_id}"
-    assert "optuna_study" in logged.data.tags["mlflow.note.content"]
+    assert "The study storage" in logged.data.tags["mlflow.note.content"]
     assert [each.path for each in client.list_artifacts(logged.info.run_id)] == ["failure.json"]

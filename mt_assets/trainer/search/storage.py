@@ -53,7 +53,9 @@ def open_storage(url: str | None, folder: Path) -> tuple[BaseStorage, str]:
             )
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            return JournalStorage(JournalFileBackend(str(path))), url
+            journal = JournalStorage(JournalFileBackend(str(path)))
+            journal.get_all_studies()  # it is read only when it is asked
+            return journal, url
         except Exception as error:  # of the disk, or of a file that is no journal
             raise _closed(url, error) from error
     if url.split(":")[0].split("+")[0] not in _DATABASES:

@@ -318,7 +318,7 @@ def test_storages_that_cannot_be(tmp_path: Path, make_work: Any, cancer: pd.Data
     with pytest.raises(StoreError) as caught:
         run_search(*work.arguments, folder=tmp_path, storage_url="mysql+nothing://me:secret@localhost/x")
     assert "secret" not in str(caught.value)
-    (tmp_path / "notes.txt").write_text("no journal\n")
+    (tmp_path / "notes.txt").write_text("no journal,\nbut notes\n")
     for place in ("notes.txt", "notes.txt/studies.journal"):
         with pytest.raises(StoreError, match="cannot be opened"):
             run_search(*work.arguments, folder=tmp_path, storage_url=f"journal://{tmp_path}/{place}")
