@@ -10,6 +10,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
 from mt_assets.trainer.algorithms.algorithm import Algorithm, FitReport, FitSetting, Params, within
+from mt_assets.trainer.algorithms.checkpoint import Checkpoint
 
 
 class NearestNeighbours(Algorithm):
@@ -56,6 +57,7 @@ class NearestNeighbours(Algorithm):
         class_weight: str | None = None,
         categories: int = 0,
         deadline: float | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> FitReport:
         """Keep the rows; where they are fewer than the neighbours, all of them are neighbours."""
         notes = []

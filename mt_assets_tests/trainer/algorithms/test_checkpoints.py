@@ -1,0 +1,61 @@
+"""Long fits that are killed go on at their checkpoint, to the same model."""
+
+import multiprocessing
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mt_assets.trainer.algorithms.algorithm import FitSetting
+from mt_assets.trainer.algorithms.checkpoint import Checkpoint
+from mt_assets.trainer.algorithms.registry import algorithm
+from mt_assets.trainer.search.fold_fits import Fitted, fit_estimator
+
+ROUNDS = 120
+SAMPLING: dict[str, dict[str, Any]] = {
+    "lightgbm": {"n_estimators": ROUNDS, "bagging_fraction": 0.7, "feature_fraction": 0.6, "extra_trees": True},
+    "xgboost": {"n_estimators": ROUNDS, "subsample": 0.7, "colsample_bytree": 0.7, "colsample_bylevel": 0.8},
+    "catboost": {"iterations": ROUNDS, "subsample": 0.8, "colsample_bylevel": 0.9},
+    "neural_network": {"epochs": 40, "members": 2, "width": 32},
+}
+SETTING = FitSetting(task="classification", n_classes=2, rows=1500, features=8, seed=3, threads=1)
+
+
+def fit(name: str, path: Path) -> tuple[Fitted, Checkpoint]:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2000, 8))
+    y = (X[:, 0] + X[:, 1] * X[:, 2] + rng.normal(size=2000) > 0).astype(int)
+    checkpoint = Checkpoint(path, seconds=0, cells=0)
+    fitted = fit_estimator(
+        algorithm(name), SETTING, SAMPLING[name], X[500:], y[500:], X[:500], y[:500], 60, checkpoint=checkpoint
+    )
+    return fitted, checkpoint
+
+
+def predictions(fitted: Fitted) -> np.ndarray:
+    return fitted.predict(np.random.default_rng(1).normal(size=(500, 8)), 2)
+
+
+@pytest.mark.parametrize("name", list(SAMPLING))
+def test_a_killed_fit_goes_on_to_the_same_model(tmp_path: Path, name: str) -> None:
+    undisturbed, _ = fit(name, tmp_path / "undisturbed")
+    path = tmp_path / "killed"
+    process = multiprocessing.get_context("spawn").Process(target=fit, args=(name, path))
+    process.start()
+    while not path.exists() and process.is_alive():
+        time.sleep(0.001)
+    process.kill()
+    process.join()
+    resumed, checkpoint = fit(name, path)
+    assert checkpoint.resumed > 0
+    assert resumed.report.best_iteration == undisturbed.report.best_iteration
+    np.testing.assert_array_equal(predictions(resumed), predictions(undisturbed))
+
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    damaged, checkpoint = fit(name, path)
+    assert checkpoint.resumed == 0
+    np.testing.assert_array_equal(predictions(damaged), predictions(undisturbed))
+    checkpoint.drop()
+    assert not path.exists()
