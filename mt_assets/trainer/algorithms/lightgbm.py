@@ -256,7 +256,7 @@ class _Stop:
             best = int(np.argmin(self._losses))
             if env.iteration - best >= self._patience or rounds == env.end_iteration:
                 raise EarlyStopException(best, [env.evaluation_result_list[0]])
-        if rounds % SEGMENT == 0 and self._checkpoint.due():
+        if rounds % SEGMENT == 0 and rounds < env.end_iteration and self._checkpoint.due():
             model = env.model.model_to_string(num_iteration=-1).encode()
             self._checkpoint.save(rounds, model=as_array(model), losses=np.array(self._losses))
 

@@ -10,6 +10,7 @@ import pytest
 
 from mt_assets.trainer.algorithms.algorithm import FitSetting
 from mt_assets.trainer.algorithms.checkpoint import Checkpoint
+from mt_assets.trainer.algorithms.neural_network_estimator import NetworkClassifier
 from mt_assets.trainer.algorithms.registry import algorithm
 from mt_assets.trainer.search.fold_fits import Fitted, fit_estimator
 
@@ -59,3 +60,21 @@ def test_a_killed_fit_goes_on_to_the_same_model(tmp_path: Path, name: str) -> No
     np.testing.assert_array_equal(predictions(damaged), predictions(undisturbed))
     checkpoint.drop()
     assert not path.exists()
+
+
+def test_a_network_of_scikit_learn_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 6))
+    y = (X[:, 0] * X[:, 1] + rng.normal(size=400) > 0).astype(int)
+
+    def trained(epochs: int, path: Path) -> tuple[NetworkClassifier, Checkpoint]:
+        network = NetworkClassifier(backend="sklearn", members=2, width=16, epochs=epochs)
+        checkpoint = Checkpoint(path, seconds=0)
+        return network.fit(X[100:], y[100:], X[:100], y[:100], patience=9, checkpoint=checkpoint), checkpoint
+
+    undisturbed, _ = trained(9, tmp_path / "undisturbed")
+    trained(4, tmp_path / "short")
+    resumed, checkpoint = trained(9, tmp_path / "short")
+    assert checkpoint.resumed == 4
+    assert resumed.best_epoch_ == undisturbed.best_epoch_
+    np.testing.assert_array_equal(resumed.predict_proba(X), undisturbed.predict_proba(X))
