@@ -194,7 +194,7 @@ class LightGBM(Algorithm):
                 estimator.set_params(n_estimators=rounds - checkpoint.resumed)
             callbacks += [_Renewal(estimator), _Stop(patience if stops else None, losses, checkpoint)]
         elif stops:
-            callbacks.append(lightgbm.early_stopping(patience, first_metric_only=True, verbose=False))
+            callbacks.append(lightgbm.early_stopping(patience or 0, first_metric_only=True, verbose=False))
         estimator.fit(X, y, callbacks=callbacks, **options)
         estimator.set_params(n_estimators=rounds)
         return FitReport(best_iteration=int(estimator.best_iteration_) if stops else None, cut=clock.cut)
