@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Final, Literal
 import numpy as np
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
+from mt_assets.trainer.algorithms.checkpoint import Checkpoint
+
 Task = Literal["classification", "regression"]
 Encoding = Literal["native", "generated", "all_levels", "ordinal", "one_hot"]
 Params = dict[str, Any]
@@ -125,6 +127,7 @@ class Algorithm(ABC):
         class_weight: str | None = None,
         categories: int = 0,
         deadline: float | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> FitReport:
         """Fit in place.
 
@@ -144,6 +147,9 @@ class Algorithm(ABC):
         deadline : float, optional
             In `time.monotonic()` seconds: boosters and networks begin no round after it, but for `LEAST_ROUNDS`, and
             keep the best of those so far. Other estimators take the time that they take.
+        checkpoint : Checkpoint, optional
+            Where long fits of LightGBM, XGBoost, CatBoost and networks note how far they have come, and go on from
+            after they were killed, to exactly what they would have become. Others begin again.
         """
         estimator.fit(X, y)
         return FitReport()

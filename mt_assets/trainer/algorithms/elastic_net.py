@@ -10,6 +10,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from sklearn.linear_model import ElasticNet as SklearnElasticNet
 
 from mt_assets.trainer.algorithms.algorithm import Algorithm, FitReport, FitSetting, Params
+from mt_assets.trainer.algorithms.checkpoint import Checkpoint
 from mt_assets.trainer.algorithms.convergence import fit_until_converged
 
 MAX_ITERATIONS: Final = 1_000
@@ -63,6 +64,7 @@ class ElasticNet(Algorithm):
         class_weight: str | None = None,
         categories: int = 0,
         deadline: float | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> FitReport:
         """Fit with the penalty that the share means here; the squared part as if the target had variance 1.
 

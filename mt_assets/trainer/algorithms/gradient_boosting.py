@@ -21,6 +21,7 @@ from mt_assets.trainer.algorithms.algorithm import (
     stopping_class_weight,
     within,
 )
+from mt_assets.trainer.algorithms.checkpoint import Checkpoint
 
 MAX_ROUNDS: Final = 1_000
 """Enough for early stopping to be what ends the fit, but at the slowest learning rates."""
@@ -124,6 +125,7 @@ class GradientBoosting(Algorithm):
         class_weight: str | None = None,
         categories: int = 0,
         deadline: float | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> FitReport:
         """Fit; with validation rows and patience predict with the best round by log-loss or squared error.
 

@@ -10,6 +10,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
 from mt_assets.trainer.algorithms.algorithm import FLOAT, Algorithm, FitReport, FitSetting, Params, within
+from mt_assets.trainer.algorithms.checkpoint import Checkpoint
 
 ASKED_PART: Final = 4
 """One row is predicted for so many that are kept, or fewer: folds are four or more on all but small tables."""
@@ -64,6 +65,7 @@ class NearestNeighbours(Algorithm):
         class_weight: str | None = None,
         categories: int = 0,
         deadline: float | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> FitReport:
         """Keep the rows; where they are fewer than the neighbours, all of them are neighbours."""
         notes = []

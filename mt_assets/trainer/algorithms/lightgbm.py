@@ -19,10 +19,14 @@ from mt_assets.trainer.algorithms.algorithm import (
     stopping_class_weight,
     within,
 )
+from mt_assets.trainer.algorithms.checkpoint import Checkpoint, as_array
 from mt_assets.trainer.algorithms.pipeline import GENERATED
 
 MAX_ROUNDS: Final = 2_000
 """Enough for early stopping to be what ends the fit, but at the slowest learning rates."""
+
+SEGMENT: Final = 20
+"""Rounds between which a long fit can be gone on with."""
 
 SMALL_ROWS: Final = 10_000
 """Below, the entries of the portfolio with few leaves and slow learning come in."""
@@ -168,23 +172,34 @@ class LightGBM(Algorithm):
         class_weight: str | None = None,
         categories: int = 0,
         deadline: float | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> FitReport:
         """Fit; with validation rows and patience stop at the best round by log-loss or squared error."""
         import lightgbm
 
         of_categories = list(range(X.shape[1] - categories, X.shape[1])) or "auto"
         clock = _Clock(deadline)
-        if X_valid is None or y_valid is None or not patience or not len(y_valid):
-            estimator.fit(X, y, categorical_feature=of_categories, callbacks=[clock])
-            return FitReport(cut=clock.cut)
-
-        weight = stopping_class_weight(y, class_weight)
-        weights = {"eval_class_weight": [weight]} if weight is not None else {}
-        stop = lightgbm.early_stopping(patience, first_metric_only=True, verbose=False)
-        estimator.fit(
-            X, y, eval_X=X_valid, eval_y=y_valid, callbacks=[stop, clock], categorical_feature=of_categories, **weights
-        )
-        return FitReport(best_iteration=int(estimator.best_iteration_), cut=clock.cut)
+        callbacks: list[Any] = [clock]
+        options: dict[str, Any] = {"categorical_feature": of_categories}
+        stops = X_valid is not None and y_valid is not None and bool(patience) and len(y_valid) > 0
+        if stops:
+            weight = stopping_class_weight(y, class_weight)
+            options |= {"eval_X": X_valid, "eval_y": y_valid}
+            options |= {"eval_class_weight": [weight]} if weight is not None else {}
+        rounds = estimator.n_estimators
+        if checkpoint is not None and checkpoint.is_long(X, _trees(estimator, y)):
+            losses: list[float] = []
+            state = checkpoint.load()
+            if state is not None:
+                losses = state["losses"].tolist()
+                options["init_model"] = lightgbm.Booster(model_str=state["model"].tobytes().decode())
+                estimator.set_params(n_estimators=rounds - checkpoint.resumed)
+            callbacks += [_Renewal(estimator), _Stop(patience if stops else None, losses, checkpoint)]
+        elif stops:
+            callbacks.append(lightgbm.early_stopping(patience or 0, first_metric_only=True, verbose=False))
+        estimator.fit(X, y, callbacks=callbacks, **options)
+        estimator.set_params(n_estimators=rounds)
+        return FitReport(best_iteration=int(estimator.best_iteration_) if stops else None, cut=clock.cut)
 
     def memory(self, setting: FitSetting, params: Mapping[str, Any], rows: int, columns: int) -> float:
         """Bins of one byte for each cell, and of the rows that it stops on; sums of gradients in double precision."""
@@ -193,6 +208,64 @@ class LightGBM(Algorithm):
 
     def with_iterations(self, params: Mapping[str, Any], iterations: int | None) -> Params:
         return dict(params) if iterations is None else {**params, "n_estimators": iterations}
+
+
+def _trees(estimator: Any, y: np.ndarray) -> int:
+    """Trees of a round."""
+    classes = len(np.unique(y)) if hasattr(estimator, "predict_proba") else 1
+    return classes if classes > 2 else 1
+
+
+class _Renewal:
+    """Callback that begins all random states of a long fit anew with each segment.
+
+    LightGBM goes on from a model with exact scores, but with new random states: a fit that was killed is the same as
+    one that was not only if both have new ones at the same rounds. Columns and thresholds are drawn anew when their
+    seed changes; rows only when their fraction does, so it changes by a billionth, to another one in each segment.
+    """
+
+    order = 10
+    before_iteration = True
+
+    def __init__(self, estimator: Any) -> None:
+        self._seed = int(estimator.random_state)
+        self._fraction = float(estimator.subsample)
+
+    def __call__(self, env: Any) -> None:
+        segment, rest = divmod(env.iteration, SEGMENT)
+        if rest or not segment:
+            return
+        seeds = np.random.SeedSequence([self._seed, segment]).generate_state(3) >> 2
+        changes: dict[str, Any] = dict(
+            zip(("feature_fraction_seed", "extra_seed", "bagging_seed"), map(int, seeds), strict=True)
+        )
+        if self._fraction < 1:
+            changes["bagging_fraction"] = self._fraction * (1 - 1e-9 * (1 + segment % 2))
+        env.model.reset_parameter(changes)
+
+
+class _Stop:
+    """Callback that stops a long fit early, like the library's, and writes its checkpoints between segments."""
+
+    order = 30
+
+    def __init__(self, patience: int | None, losses: list[float], checkpoint: Checkpoint) -> None:
+        self._patience = patience
+        self._losses = losses
+        self._checkpoint = checkpoint
+
+    def __call__(self, env: Any) -> None:
+        from lightgbm.callback import EarlyStopException
+
+        rounds = env.iteration + 1
+        if self._patience:
+            self._losses.append(env.evaluation_result_list[0][2])
+            best = int(np.argmin(self._losses))
+            if env.iteration - best >= self._patience or rounds == env.end_iteration:
+                raise EarlyStopException(best, [env.evaluation_result_list[0]])
+        if rounds % SEGMENT == 0 and rounds < env.end_iteration and self._checkpoint.due():
+            model = env.model.model_to_string(num_iteration=-1).encode()
+            self._checkpoint.save(rounds, model=as_array(model), losses=np.array(self._losses))
 
 
 class _Clock:

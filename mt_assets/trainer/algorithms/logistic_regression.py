@@ -10,6 +10,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 
 from mt_assets.trainer.algorithms.algorithm import Algorithm, FitReport, FitSetting, Params
+from mt_assets.trainer.algorithms.checkpoint import Checkpoint
 from mt_assets.trainer.algorithms.convergence import fit_until_converged
 
 MAX_ITERATIONS: Final = 500
@@ -51,5 +52,6 @@ class LogisticRegression(Algorithm):
         class_weight: str | None = None,
         categories: int = 0,
         deadline: float | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> FitReport:
         return fit_until_converged(self.name, estimator, X, y, more_iterations=MORE_ITERATIONS)

@@ -11,6 +11,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from mt_assets.trainer.algorithms.algorithm import FLOAT, Algorithm, FitReport, FitSetting, Params, outputs
+from mt_assets.trainer.algorithms.checkpoint import Checkpoint
 from mt_assets.trainer.algorithms.neural_network_estimator import Backend, NetworkClassifier, NetworkRegressor
 
 MOST_EPOCHS, FEWEST_EPOCHS = 100, 3
@@ -74,6 +75,7 @@ class NeuralNetwork(Algorithm):
         class_weight: str | None = None,
         categories: int = 0,
         deadline: float | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> FitReport:
         """Fit; with validation rows and patience, keep the weights of the best epoch."""
         stop: dict[str, Any] = {}
@@ -84,9 +86,9 @@ class NeuralNetwork(Algorithm):
                 "patience": epochs_of_patience(patience, estimator.epochs),
             }
         if isinstance(estimator, NetworkClassifier):
-            estimator.fit(X, y, class_weight=class_weight, deadline=deadline, **stop)
+            estimator.fit(X, y, class_weight=class_weight, deadline=deadline, checkpoint=checkpoint, **stop)
         else:
-            estimator.fit(X, y, deadline=deadline, **stop)
+            estimator.fit(X, y, deadline=deadline, checkpoint=checkpoint, **stop)
         best = estimator.best_epoch_ if stop else None
         return FitReport(best_iteration=best, notes=(_made_with(estimator.backend),), cut=estimator.cut_)
 

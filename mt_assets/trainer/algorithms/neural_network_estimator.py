@@ -18,6 +18,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import check_is_fitted
 
 from mt_assets.trainer.algorithms.algorithm import is_over, stopping_class_weight
+from mt_assets.trainer.algorithms.checkpoint import Checkpoint
 from mt_assets.trainer.algorithms.neural_network_forward import Data, Training, Weights, forward
 
 Backend = Literal["torch", "sklearn"]
@@ -104,13 +105,21 @@ class Network(BaseEstimator):
         X_valid: Any,
         patience: int,
         deadline: float | None,
+        checkpoint: Checkpoint | None,
     ) -> None:
         """Run the epochs and keep the weights of the best by `loss` of the outputs [k, m, outputs] of `X_valid`."""
         self.n_features_in_ = data.X.shape[1]
         self.cut_ = False
         with _training(self, data) as training:
             lowest, mean = np.inf, Weights()
-            for epoch in range(1, self.epochs + 1):
+            begun = 0
+            state = None if checkpoint is None else checkpoint.load()
+            if checkpoint is not None and state is not None:
+                begun = checkpoint.resumed
+                training.restore(_taken(state, "training."))
+                mean, self.weights_ = _taken(state, "mean."), _taken(state, "best.")
+                lowest, self.best_epoch_ = float(state["lowest"]), int(state["best_epoch"])
+            for epoch in range(begun + 1, self.epochs + 1):
                 training.run_epoch()
                 mean = _averaged(mean, training.weights(), epoch)
                 now = -np.inf if loss is None else loss(self._outputs(X_valid, mean))
@@ -121,6 +130,14 @@ class Network(BaseEstimator):
                 self.cut_ = is_over(deadline, epoch) and epoch < self.epochs
                 if self.cut_:
                     break
+                if checkpoint is not None and checkpoint.due():
+                    parts = {"training.": training.state(), "mean.": mean, "best.": self.weights_}
+                    checkpoint.save(
+                        epoch,
+                        lowest=np.array(lowest),
+                        best_epoch=np.array(self.best_epoch_),
+                        **{part + name: each for part, arrays in parts.items() for name, each in arrays.items()},
+                    )
 
     def _outputs(self, X: np.ndarray, weights: Weights) -> np.ndarray:
         wide = max(each.shape[-2] for name, each in weights.items() if name.endswith(".weight"))
@@ -141,13 +158,14 @@ class NetworkClassifier(ClassifierMixin, Network):
         patience: int = 0,
         class_weight: str | None = None,
         deadline: float | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> Self:
         """Fit to codes 0..k-1; with validation rows, keep the epoch of the least log-loss."""
         self.classes_ = np.unique(y)
         row_weights = None if class_weight is None else compute_sample_weight(class_weight, y).astype(np.float32)
         data = Data(_narrow(X), np.asarray(y, dtype=np.int64), row_weights, len(self.classes_), batch_rows(len(X)))
         if X_valid is None or y_valid is None or not len(y_valid):
-            self._train(data, None, None, patience, deadline)
+            self._train(data, None, None, patience, deadline, checkpoint)
             return self
         stopping = stopping_class_weight(y, class_weight)
         weights = None if stopping is None else compute_sample_weight(stopping, y_valid)
@@ -156,7 +174,7 @@ class NetworkClassifier(ClassifierMixin, Network):
             chance = _probabilities(outputs)[np.arange(len(y_valid)), y_valid]
             return float(np.average(-np.log(np.maximum(chance, 1e-12)), weights=weights))
 
-        self._train(data, loss, _narrow(X_valid), patience, deadline)
+        self._train(data, loss, _narrow(X_valid), patience, deadline, checkpoint)
         return self
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
@@ -189,6 +207,7 @@ class NetworkRegressor(RegressorMixin, Network):
         y_valid: np.ndarray | None = None,
         patience: int = 0,
         deadline: float | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> Self:
         """Fit to values; with validation rows, keep the epoch of the least squared error."""
         y = np.asarray(y, dtype=np.float64)
@@ -197,14 +216,14 @@ class NetworkRegressor(RegressorMixin, Network):
         self.bounds_ = (float(scaled.min()), float(scaled.max()))
         data = Data(_narrow(X), scaled, None, 1, batch_rows(len(X)))
         if X_valid is None or y_valid is None or not len(y_valid):
-            self._train(data, None, None, patience, deadline)
+            self._train(data, None, None, patience, deadline, checkpoint)
             return self
         goal = (np.asarray(y_valid, dtype=np.float64) - self.mean_) / self.spread_
 
         def loss(outputs: np.ndarray) -> float:
             return float(np.mean((self._values(outputs) - goal) ** 2))
 
-        self._train(data, loss, _narrow(X_valid), patience, deadline)
+        self._train(data, loss, _narrow(X_valid), patience, deadline, checkpoint)
         return self
 
     def predict(self, X: np.ndarray) -> np.ndarray:
@@ -230,6 +249,11 @@ def _averaged(mean: Weights, now: Weights, epoch: int) -> Weights:
         name: memory * mean[name] + (1 - memory) * new if mean and np.issubdtype(new.dtype, np.floating) else new
         for name, new in now.items()
     }
+
+
+def _taken(state: dict[str, np.ndarray], part: str) -> dict[str, np.ndarray]:
+    """The arrays of one part, by their names in it."""
+    return {name.removeprefix(part): each for name, each in state.items() if name.startswith(part)}
 
 
 def _narrow(X: np.ndarray) -> np.ndarray:

@@ -58,6 +58,12 @@ class Training(Protocol):
     def weights(self) -> Weights:
         """A copy of the weights as they are now."""
 
+    def state(self) -> dict[str, np.ndarray]:
+        """All that the next epochs depend on: weights, what the optimizer keeps, and the state of chance."""
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Go on from a state, before the first epoch."""
+
 
 @dataclass(frozen=True)
 class Data:

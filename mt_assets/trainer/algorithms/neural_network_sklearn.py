@@ -36,9 +36,32 @@ class SklearnTraining:
         )
 
     def run_epoch(self) -> None:
+        self._partial_fit(len(self._data.X))
+
+    def _partial_fit(self, rows: int) -> None:
         options: dict[str, Any] = {"classes": np.arange(self._data.outputs)} if self._data.outputs > 1 else {}
+        X, y, weights = self._data.X[:rows], self._data.y[:rows], self._data.row_weights
+        weights = None if weights is None else weights[:rows]
         for member in self._members:
-            member.partial_fit(self._data.X, self._data.y, sample_weight=self._data.row_weights, **options)
+            member.partial_fit(X, y, sample_weight=weights, **options)
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {
+            f"{at}.{name}": np.array(each)
+            for at, member in enumerate(self._members)
+            for name, each in _state(member).items()
+        }
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        self._partial_fit(self._members[0].batch_size)  # makes everything that is filled here
+        for at, member in enumerate(self._members):
+            for name, array in _state(member).items():
+                if isinstance(array, np.ndarray) and array.ndim:
+                    array[...] = state[f"{at}.{name}"]
+            member._optimizer.t = int(state[f"{at}.steps"])
+            key = state[f"{at}.key"]
+            position, has_gauss = (int(each) for each in state[f"{at}.position"])
+            member._random_state.set_state(("MT19937", key, position, has_gauss, float(state[f"{at}.gauss"])))
 
     def weights(self) -> Weights:
         weights: Weights = {}
@@ -51,6 +74,15 @@ class SklearnTraining:
                 log_odds = weights[f"{last}.{part}"]
                 weights[f"{last}.{part}"] = np.concatenate([np.zeros_like(log_odds), log_odds], axis=2)
         return weights
+
+
+def _state(member: Any) -> dict[str, Any]:
+    """The arrays that a member's next epochs depend on, its own ones and not copies, and numbers."""
+    optimizer = member._optimizer
+    lists = {"weight": member.coefs_, "bias": member.intercepts_, "first": optimizer.ms, "second": optimizer.vs}
+    _, key, position, has_gauss, gauss = member._random_state.get_state()
+    arrays = {f"{name}.{at}": each for name, own in lists.items() for at, each in enumerate(own)}
+    return {**arrays, "steps": optimizer.t, "key": key, "position": (position, has_gauss), "gauss": gauss}
 
 
 @contextmanager

@@ -64,6 +64,24 @@ class TorchTraining:
     def weights(self) -> Weights:
         return {name: each.detach().numpy().copy() for name, each in {**self._fixed, **self._weights}.items()}
 
+    def state(self) -> dict[str, np.ndarray]:
+        state = {f"weight.{name}": each.detach().numpy() for name, each in self._weights.items()}
+        for at, kept in self._optimizer.state_dict()["state"].items():
+            state |= {f"optimizer.{at}.{name}": each.numpy() for name, each in kept.items()}
+        return {**state, "chance": self._random.get_state().numpy()}
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        with torch.no_grad():
+            for name, each in self._weights.items():
+                each.copy_(torch.from_numpy(state[f"weight.{name}"]))
+        whole = self._optimizer.state_dict()
+        for name, array in state.items():
+            if name.startswith("optimizer."):
+                _, at, kept = name.split(".")
+                whole["state"].setdefault(int(at), {})[kept] = torch.from_numpy(array)
+        self._optimizer.load_state_dict(whole)
+        self._random.set_state(torch.from_numpy(state["chance"]))
+
     def _loss(self, rows: torch.Tensor) -> torch.Tensor:
         """Mean of the members' losses: each learns on its own, whatever the others know."""
         outputs = forward({**self._fixed, **self._weights}, self._X[rows], torch, functional.relu, self._drop)

@@ -17,6 +17,7 @@ from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR
 from sklearn.utils.class_weight import compute_sample_weight
 
 from mt_assets.trainer.algorithms.algorithm import FLOAT, Algorithm, FitReport, FitSetting, Params
+from mt_assets.trainer.algorithms.checkpoint import Checkpoint
 from mt_assets.trainer.algorithms.convergence import fit_until_converged
 
 EXACT_ROWS: Final = 10_000
@@ -121,6 +122,7 @@ class SVM(Algorithm):
         class_weight: str | None = None,
         categories: int = 0,
         deadline: float | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> FitReport:
         """Fit machine and probabilities, both on weighted rows where classes are weighted.
 

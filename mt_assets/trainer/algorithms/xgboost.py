@@ -20,9 +20,14 @@ from mt_assets.trainer.algorithms.algorithm import (
     stopping_class_weight,
     within,
 )
+from mt_assets.trainer.algorithms.checkpoint import Checkpoint, as_array
 
 MAX_ROUNDS: Final = 2_000
 """Enough for early stopping to be what ends the fit, but at the slowest learning rates."""
+
+
+SEGMENT: Final = 20
+"""Rounds between which a long fit can be gone on with."""
 
 
 class XGBoost(Algorithm):
@@ -93,6 +98,7 @@ class XGBoost(Algorithm):
         class_weight: str | None = None,
         categories: int = 0,
         deadline: float | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> FitReport:
         """Fit; with validation rows and patience stop at the best round by log-loss or squared error.
 
@@ -110,6 +116,12 @@ class XGBoost(Algorithm):
                 weights["sample_weight_eval_set"] = [compute_sample_weight(stopping, y_valid)]
             weights |= {"eval_set": [(X_valid, y_valid)], "verbose": False}
             estimator.set_params(early_stopping_rounds=patience)
+        trees = max(1, len(np.unique(y)) if hasattr(estimator, "predict_proba") else 1)
+        if checkpoint is not None and checkpoint.is_long(X, trees if trees > 2 else 1):
+            stop_on = (X_valid, y_valid, weights.get("sample_weight_eval_set", [None])[0]) if stops else None
+            return _fit_long(
+                estimator, X, y, weights.get("sample_weight"), stop_on, patience or 0, trees, deadline, checkpoint
+            )
         clock = _clock(deadline)
         estimator.set_params(callbacks=[clock])
         estimator.fit(X, y, **weights)
@@ -123,6 +135,69 @@ class XGBoost(Algorithm):
 
     def with_iterations(self, params: Mapping[str, Any], iterations: int | None) -> Params:
         return dict(params) if iterations is None else {**params, "n_estimators": iterations}
+
+
+def _fit_long(
+    estimator: Any,
+    X: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray | None,
+    stop_on: tuple[Any, Any, Any] | None,
+    patience: int,
+    classes: int,
+    deadline: float | None,
+    checkpoint: Checkpoint,
+) -> FitReport:
+    """Fit in a way that goes on where it was killed, to the very trees that it would have had.
+
+    XGBoost goes on from a model with exact scores, but with new random states: a fit that was killed is the same as one
+    that was not only if both have new ones at the same rounds. Rows are drawn from a seed of the round
+    (`seed_per_iteration`); columns by the tree updater, which is made anew for each segment by a detour over another
+    tree method, that grows nothing.
+    """
+    import xgboost
+
+    params = {**estimator.get_xgb_params(), "seed_per_iteration": True}
+    if classes > 2:
+        params |= {"objective": "multi:softprob", "num_class": classes}
+    kinds = {
+        "feature_types": params.pop("feature_types", None),
+        "enable_categorical": params.pop("enable_categorical", True),
+    }
+    threads = params["n_jobs"]
+    data = xgboost.QuantileDMatrix(X, y, weight=weight, nthread=threads, **kinds)
+    watched = []
+    if stop_on is not None:
+        Xv, yv, wv = stop_on
+        watched = [(xgboost.QuantileDMatrix(Xv, yv, weight=wv, ref=data, nthread=threads, **kinds), "validation")]
+    booster = xgboost.Booster(params, [data, *(each for each, _ in watched)])
+    losses: list[float] = []
+    state = checkpoint.load()
+    if state is not None:
+        booster.load_model(bytearray(state["model"].tobytes()))
+        booster.set_param(params)
+        losses = state["losses"].tolist()
+    best, cut = int(np.argmin(losses)) if losses else 0, False
+    for at in range(checkpoint.resumed, estimator.n_estimators):
+        if at % SEGMENT == 0:
+            for method in ("approx", params["tree_method"]):
+                booster.set_param({"tree_method": method})
+                booster.save_config()  # which is when a change is carried out
+        booster.update(data, at)
+        if watched:
+            losses.append(float(booster.eval_set(watched, at).rsplit(":", 1)[1]))
+            best = best if losses[best] <= losses[-1] else at
+            if at - best >= patience:
+                break
+        if is_over(deadline, at + 1) and at + 1 < estimator.n_estimators:
+            cut = True
+            break
+        if (at + 1) % SEGMENT == 0 and checkpoint.due():
+            checkpoint.save(at + 1, model=as_array(bytes(booster.save_raw("ubj"))), losses=np.array(losses))
+    if watched:
+        booster.set_attr(best_iteration=str(best), best_score=str(losses[best]))
+    estimator.load_model(booster.save_raw("ubj"))
+    return FitReport(best_iteration=best + 1 if watched else None, cut=cut)
 
 
 def _point(rate: float, depth: int, child: float, **others: Any) -> Params:

@@ -18,6 +18,7 @@ from filelock import FileLock
 from sklearn.base import clone
 
 from mt_assets.trainer.algorithms.algorithm import Algorithm, Encoding, FitReport, FitSetting
+from mt_assets.trainer.algorithms.checkpoint import SUFFIX, Checkpoint
 from mt_assets.trainer.algorithms.log_target import LogTarget, log_values
 from mt_assets.trainer.algorithms.pipeline import LOG_TARGET, encoding_of, own_params
 from mt_assets.trainer.algorithms.registry import algorithm
@@ -159,6 +160,7 @@ def fit_estimator(
     patience: int | None = None,
     categories: int = 0,
     deadline: float | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Fitted:
     """Build and fit; a class that the training rows lack is predicted with probability 0.
 
@@ -169,6 +171,7 @@ def fit_estimator(
     Parameters
     ----------
     deadline : float, optional
+    checkpoint : Checkpoint, optional
         See `Algorithm.fit`.
     """
     estimator = learner.build(setting, own_params(params))
@@ -176,8 +179,9 @@ def fit_estimator(
         logs = bool(params.get(LOG_TARGET))
         goal, goal_valid = (log_values(y), None if y_valid is None else log_values(y_valid)) if logs else (y, y_valid)
         report = learner.fit(
-            estimator, X, goal, X_valid, goal_valid, patience, categories=categories, deadline=deadline
-        )
+            estimator, X, goal, X_valid, goal_valid, patience,
+            categories=categories, deadline=deadline, checkpoint=checkpoint,
+        )  # fmt: skip
         made = LogTarget.around(estimator, y) if logs else estimator
         return Fitted(made, np.empty(0, dtype=np.int64), report)
     present, codes = np.unique(y, return_inverse=True)
@@ -190,7 +194,7 @@ def fit_estimator(
         y_valid = np.searchsorted(present, y_valid)
     report = learner.fit(
         estimator, X, codes, X_valid, y_valid, patience,
-        class_weight=setting.class_weight, categories=categories, deadline=deadline,
+        class_weight=setting.class_weight, categories=categories, deadline=deadline, checkpoint=checkpoint,
     )  # fmt: skip
     return Fitted(estimator, present, report)
 
@@ -305,10 +309,12 @@ class FoldFits:
             return replace(stored, fold=fold)
         learner = algorithm(candidate.algorithm)
         data = self._encode(fold, encoding_of(learner, candidate.params))
+        # Where time is limited a fit is short, and nobody is promised the same one again.
+        checkpoint = None if deadline is not None else Checkpoint(self.cache.folder / f"{key}{SUFFIX}")
         started = time.perf_counter()
         fitted = fit_estimator(
             learner, self.setting, candidate.params, data.X, data.y, data.X_valid, data.y_valid,
-            self.plan.early_stopping_rounds, data.categories, deadline,
+            self.plan.early_stopping_rounds, data.categories, deadline, checkpoint,
         )  # fmt: skip
         prediction = fitted.predict(data.X_valid, self.setting.n_classes)
         seconds = time.perf_counter() - started
@@ -330,6 +336,8 @@ class FoldFits:
             model=self.models.put(key, fitted),
         )
         self.cache.put(result)
+        if checkpoint is not None:
+            checkpoint.drop()
         return result
 
     def _encode(self, fold: int, encoding: Encoding) -> EncodedFold:

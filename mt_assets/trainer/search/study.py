@@ -24,6 +24,7 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState
 
+from mt_assets.trainer.algorithms.checkpoint import SUFFIX
 from mt_assets.trainer.algorithms.registry import algorithm, modules_of
 from mt_assets.trainer.data.profile import DataProfile
 from mt_assets.trainer.data.splits import Splits
@@ -56,6 +57,7 @@ from mt_assets.trainer.search.space import SearchSpace
 from mt_assets.trainer.search.tasks import Failure, Job, Task
 from mt_assets.trainer.search.time_shares import TimeShares
 from mt_assets.trainer.search.workers import Lost, WorkerPool
+from mt_assets.trainer.store.atomic import sweep
 
 __all__ = [
     "BestParams", "FoldRows", "SearchProgress", "StudyResult", "TrialRecord",
@@ -123,6 +125,7 @@ def run_search(
     """
     with _quiet_optuna(), scratch_folder(folder) as scratch:
         cache = FoldCache(folder / FOLDS_FOLDER)
+        sweep(cache.folder)
         fits = FoldFits(plan, table, profile, splits, preprocessor, cache, scratch)
         search = _Search(plan, splits, fits, plan.seed if seed is None else seed, progress)
         search.open(folder, storage_url, limited=deadline is not None or plan.timeout is not None)
@@ -131,6 +134,9 @@ def run_search(
             job = Job(plan, table, profile, splits, preprocessor, cache.folder, scratch, fits.content)
             with WorkerPool(job, plan.workers, modules=modules_of(plan.algorithms)) as pool:
                 stopped_by = search.run(pool, deadline, meanwhile)
+        if search.done:  # what is left are checkpoints of fits that nobody waits for any more
+            for left in cache.folder.glob(f"*{SUFFIX}"):
+                left.unlink(missing_ok=True)
         return search.result(stopped_by)
 
 
