@@ -68,11 +68,14 @@ class FoldModels:
         That of the fold results.
     keep : bool
         Whether anything is written.
+    most : int
+        Bytes of an estimator that is kept.
     """
 
-    def __init__(self, folder: Path, keep: bool) -> None:
+    def __init__(self, folder: Path, keep: bool, most: int = MODEL_BYTES) -> None:
         self.folder = folder
         self.keep = keep
+        self._most = most
 
     def put_preprocessor(self, preprocessor: TablePreprocessor) -> str:
         """Store a fitted preprocessor, without the numbers of the rows it saw; its digest, or "" if none are kept."""
@@ -91,7 +94,7 @@ class FoldModels:
         """Store what was fitted for the fold result `key`; its digest, `TOO_LARGE`, or "" if none are kept."""
         if not self.keep:
             return ""
-        content = _Bounded()
+        content = _Bounded(self._most)
         try:
             joblib.dump((fitted.estimator, tuple(int(code) for code in fitted.present)), content)
         except _TooLargeError:
@@ -147,7 +150,11 @@ class _TooLargeError(Exception):
 class _Bounded(io.BytesIO):
     """A file that ends the writing as soon as it would become too large, and not only afterwards."""
 
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+
     def write(self, content: Any) -> int:
-        if self.tell() + np.asarray(memoryview(content)).nbytes > MODEL_BYTES:
+        if self.tell() + np.asarray(memoryview(content)).nbytes > self._most:
             raise _TooLargeError
         return super().write(content)

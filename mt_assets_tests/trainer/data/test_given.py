@@ -83,7 +83,7 @@ def test_numbers_that_become_text_are_told_with_the_notes_of_all_parts(given: Ca
     read = read_given(given(train="x,y\n5,a\n", test="x,y\nold,b\nNA,b\n"), read_table)
 
     assert notes_of(read) == (
-        "testDataPath: 'NA' in 'x' is read as missing (1 rows).",
+        "testDataPath: 'NA' in 'x' is read as missing (1 row).",
         "'x' is text in testDataPath and whole numbers elsewhere; it is read as text in all parts.",
     )
 
@@ -116,7 +116,7 @@ def test_a_file_that_is_not_there_names_its_own_key(given: Callable[..., Any]) -
     with pytest.raises(DataError, match="validationDataPath: There is no file") as caught:
         read_given(spec, read_table)
 
-    assert caught.value.suggestions == ("Check validationDataPath.",)
+    assert caught.value.suggestions == ("Check the path.",)
 
 
 def test_the_parts_are_stored_and_make_another_table(given: Callable[..., Any], tmp_path: Path) -> None:
