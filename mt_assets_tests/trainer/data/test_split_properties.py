@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from mt_assets.spec import TrainingSpec
 from mt_assets.trainer.data.profile import profile_data
 from mt_assets.trainer.data.splits import Splits, check_splits, split_data
 from mt_assets.trainer.data.table import Table
+from mt_assets.trainer.errors import DataError
 
 SpecFor = Callable[..., TrainingSpec]
 Churn = Callable[..., pd.DataFrame]
@@ -156,7 +157,11 @@ def test_given_rows_are_what_the_files_make_them(
     frame.loc[side > 0, "y"] = np.where(np.arange(validated + tested) % 2, "A", "B")
     spec = spec_for("y", validationDataPath="v.csv", testDataPath="t.csv", **keys)
 
-    splits = split(frame, spec, parts=parts)
+    try:
+        splits = split(frame, spec, parts=parts)
+    except DataError as error:  # dated rows that are too few for a gap are refused, and rightly
+        assume("can be cut" not in error.message)
+        raise
 
     usable = frame["y"].notna().to_numpy()
     assert np.array_equal(splits.test, np.flatnonzero(side == 2))
