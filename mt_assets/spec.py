@@ -65,7 +65,7 @@ __all__ = [
     "spec_json_schema",
 ]
 
-MINIMUM_TIME_BUDGET_S = 20.0
+MINIMUM_TIME_BUDGET_S = 30.0
 """Seconds below which no run can keep its budget.
 
 Imports, the load check in a fresh process and a first MLflow store together take about 10 s on two cores; as much again
@@ -276,8 +276,8 @@ class Retraining(Section):
 def _enough_time(value: float) -> float:
     if value < MINIMUM_TIME_BUDGET_S:
         raise refuse(
-            f"is {value:g} s; the smallest budget is {MINIMUM_TIME_BUDGET_S:g} s, because imports, the load check in a "
-            "fresh process and a first MLflow store alone take about 10 s"
+            f"is {value:g} s; the smallest budget is {MINIMUM_TIME_BUDGET_S:g} s, because imports, final model, load check "
+            "in a fresh process, evaluation and a first MLflow store alone take about 20 s"
         )
     return value
 

@@ -23,6 +23,7 @@ from mt_assets.trainer.evaluation.predictions import FoldPrediction, targets
 from mt_assets.trainer.planning.decision import Decision
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.search.candidate import FoldCache
+from mt_assets.trainer.search.fold_models import TOO_LARGE
 from mt_assets.trainer.search.result import BestParams, Member, StudyResult, TrialRecord
 from mt_assets.trainer.search.selection import FOLDS_FOLDER, fold_predictions, ranked
 
@@ -63,7 +64,7 @@ def with_ensemble(
         parts = [np.arange(len(y))]
     shape = (len(y), len(profile.target.classes)) if profile.target.classes else (len(y),)
     most, rounds = affordable(goal, shape, plan.ensemble_rounds)
-    trials, predictions = _loaded(_shortlist(study, of_best, most), cache)
+    trials, predictions = _loaded(_shortlist(study, of_best, most), cache, in_haste=plan.timeout is not None)
     if len(trials) < 2:
         return best.model_copy(
             update={"decisions": (_told(False, "ensemble.alone", "There is one candidate to choose from.", {}),)}
@@ -137,13 +138,22 @@ def _shortlist(study: StudyResult, best: TrialRecord, most: int) -> list[TrialRe
     return [trial for trial in order if trial.number in chosen]
 
 
-def _loaded(trials: Sequence[TrialRecord], cache: FoldCache) -> tuple[list[TrialRecord], list[np.ndarray]]:
+REFIT_SECONDS = 2.0
+"""Where time is limited, a candidate whose models are too large to be kept is no member if a fit took longer: it would
+be fitted again, and a model of hundreds of megabytes takes as long again to be stored and told."""
+
+
+def _loaded(
+    trials: Sequence[TrialRecord], cache: FoldCache, *, in_haste: bool
+) -> tuple[list[TrialRecord], list[np.ndarray]]:
     """Trials with their predictions for the validation rows, fold after fold; without those whose files are gone."""
     found, predictions = [], []
     for trial in trials:
-        folds = [cache.get(key) for key in trial.fold_keys]
-        parts = [fold.prediction for fold in folds if fold is not None]
-        if len(parts) == len(folds):
+        folds = [fold for fold in map(cache.get, trial.fold_keys) if fold is not None]
+        parts = [fold.prediction for fold in folds]
+        large = any(fold.model == TOO_LARGE for fold in folds)
+        slow = large and trial.seconds > REFIT_SECONDS * len(folds)
+        if len(parts) == len(trial.fold_keys) and not (in_haste and slow):
             found.append(trial)
             predictions.append(np.concatenate(parts))
     return found, predictions

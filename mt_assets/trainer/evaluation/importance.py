@@ -146,10 +146,11 @@ def explain(
         model,
         frame[columns],
         views,
-        [name for name in columns if own is None or own[name] > 0],
+        [name for name in own or columns if own is None or own[name] > 0],
         lambda prediction: score(plan.metric, y, prediction, target.positive, terms),
         METRICS[plan.metric].gain,
         rng,
+        deadline,
     )
     return _shares(losses, columns, own, plan.metric, of, len(frame))
 
@@ -171,8 +172,12 @@ def _losses(
     judge: Callable[[npt.NDArray], float],
     gain: Callable[[float, float], float],
     rng: np.random.Generator,
+    deadline: float | None,
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """How much each column's shuffling costs, [REPEATS] for each; all repeats of a column are predicted at once."""
+    """How much each column's shuffling costs, [REPEATS] for each; all repeats of a column are predicted at once.
+
+    Columns for which there is no time are not there; the first is always.
+    """
     n = len(frame)
     before = judge(model.scores_of_views([view.encoded for view in views]))
     repeated = np.tile(np.arange(n), REPEATS)
@@ -188,6 +193,8 @@ def _losses(
 
     losses: dict[str, npt.NDArray[np.float64]] = {}
     for name in columns:
+        if losses and deadline is not None and time.monotonic() > deadline:
+            break
         order = np.concatenate([rng.permutation(n) + n * repeat for repeat in range(REPEATS)])
         prediction = model.scores_of_views([shuffled(number, name, order) for number in range(len(views))])
         parts = (judge(prediction[n * repeat : n * (repeat + 1)]) for repeat in range(REPEATS))
@@ -247,6 +254,9 @@ def _shares(
     means = {name: max(0.0, float(losses.get(name, nothing).mean())) for name in columns}
     total = sum(means.values())
     notes = []
+    untold = [name for name in columns if name not in losses and (own is None or own[name] > 0)]
+    if untold:
+        notes.append(f"There was no time to shuffle {len(untold)} of {len(columns)} columns; they count as unused.")
     if of == "learning":
         notes.append("There are no test rows (`testSize` is 0), so rows that the model was fitted on were shuffled.")
     if total <= 0:
