@@ -276,8 +276,8 @@ class Retraining(Section):
 def _enough_time(value: float) -> float:
     if value < MINIMUM_TIME_BUDGET_S:
         raise refuse(
-            f"is {value:g} s; the smallest budget is {MINIMUM_TIME_BUDGET_S:g} s, because imports, final model, load check "
-            "in a fresh process, evaluation and a first MLflow store alone take about 20 s"
+            f"is {value:g} s; the smallest budget is {MINIMUM_TIME_BUDGET_S:g} s, because imports, final model, load "
+            "check in a fresh process, evaluation and a first MLflow store alone take about 25 s"
         )
     return value
 
