@@ -233,13 +233,13 @@ class _Search:
         if limit < float("inf"):
             self.shares = TimeShares(began, limit, self.plan.workers)
             self._choose_folds(pool)
-        self._give(pool, limit)
-        if meanwhile is not None:
-            meanwhile()
         while not self.done:
             if self.complete and time.monotonic() > limit:
                 return self._cut(pool, limit)
             self._give(pool, limit)
+            if meanwhile is not None:
+                meanwhile()
+                meanwhile = None
             until = limit if self.complete else float("inf")
             for task, answer in pool.answers(until):
                 self._take(task, answer, limit)

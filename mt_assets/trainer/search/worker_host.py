@@ -11,7 +11,6 @@ sent by the process that started the host.
 
 from __future__ import annotations
 
-import array
 import ctypes
 import gc
 import os
@@ -67,15 +66,11 @@ def main(descriptor: int) -> None:
 
 
 def _receive(channel: socket.socket) -> tuple[bytes, list[int]]:
-    descriptors = array.array("i")
     try:
-        message, ancillary, _, _ = channel.recvmsg(4096, socket.CMSG_SPACE(descriptors.itemsize))
+        message, descriptors, _, _ = socket.recv_fds(channel, 4096, 1)
     except ConnectionError:
         return b"", []
-    for level, kind, content in ancillary:
-        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-            descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
-    return message, list(descriptors)
+    return message, descriptors
 
 
 def _reap(workers: dict[int, int | None]) -> None:
