@@ -37,6 +37,7 @@ from .search.study import front_table as front_table
 from .search.study import leaderboard as leaderboard
 from .search.study import run_search as run_search
 from .search.study import select_best as select_best
+from .search.warm_start import warm_start as warm_start
 from .search.workers import start_host as start_host
 from .training import check_loads_elsewhere as check_loads_elsewhere
 from .training import learning_curve as learning_curve
