@@ -48,8 +48,11 @@ def build_definitions(
         # Observable source assets are beta in Dagster 1.13; what we use of them has not changed since 1.4.
         warnings.simplefilter("ignore", dg.BetaWarning)
         return dg.Definitions(
-            assets=[asset for spec in specs for asset in (*build_assets(spec), build_decision_asset(spec))]
-            + [build_refused_spec(path, error) for path, error in (refused or {}).items()],
+            assets=[
+                *(asset for spec in specs for asset in build_assets(spec)),
+                *(build_decision_asset(spec) for spec in specs),
+                *(build_refused_spec(path, error) for path, error in (refused or {}).items()),
+            ],
             jobs=jobs,
             schedules=[schedule for spec in specs for schedule in build_schedules(spec)],
             sensors=build_sensors(specs, jobs),

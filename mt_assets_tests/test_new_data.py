@@ -296,8 +296,11 @@ def test_new_recommendations_about_columns_are_a_reason_of_their_own(
     assert model.waits("retraining_sensor") == "Version 1 was trained on this data."
     file.write_text('{"drop": {"category": "leaks"}}')
     assert model.waits("new_data") == "The data is what was read last."
-    [request], _ = model.tick("retraining_sensor")
-    assert "featureRecommendations" in request.tags["mt_assets/reason"]
+    [alone], _ = model.tick("retraining_sensor")
+    assert "featureRecommendations" in alone.tags["mt_assets/reason"]
+    grow(model, customers)
+    assert model.read().success
+    [request], _ = model.tick("retraining_sensor")  # for both at once
     assert model.execute(request, "retraining").success
     assert model.waits("retraining_sensor") == "Version 2 was trained on this data."
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
+from mt_assets.assets.code_versions import code_version
 from mt_assets.assets.phase import OWNERS
 from mt_assets.spec import TrainingSpec
 from mt_assets.trainer.retraining.decision import RetrainingDecision
@@ -29,7 +30,7 @@ def build_decision_asset(spec: TrainingSpec) -> dg.AssetSpec:
         description="What the sensors decided about new data, and why; one event for each change.",
         kinds={"json"},
         owners=OWNERS,
-        code_version="1",
+        code_version=code_version("retraining"),
     )
 
 

@@ -63,7 +63,7 @@ def failed_attempts(
 def trains(run: dg.DagsterRun | None) -> bool:
     """Whether a run was to train, and not only to read data."""
     return run is not None and (
-        run.asset_selection is None or any(key.path[-1] == "trained_model" for key in run.asset_selection)
+        not run.asset_selection or any(key.path[-1] == "trained_model" for key in run.asset_selection)
     )
 
 

@@ -8,6 +8,7 @@
 """
 
 import json
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -89,12 +90,13 @@ class History:
         self.remember("reading", reading)
 
     def decisions(self) -> list[RetrainingDecision]:
-        """Return what was decided, oldest first."""
-        try:
-            lines = self._decided.read_text().splitlines()
-        except FileNotFoundError:
-            return []
-        return [RetrainingDecision.model_validate_json(line) for line in lines]
+        """Return what was decided, oldest first, without lines that another version wrote."""
+        known = []
+        with suppress(FileNotFoundError):
+            for line in self._decided.read_text().splitlines():
+                with suppress(ValueError):
+                    known.append(RetrainingDecision.model_validate_json(line))
+        return known
 
     def note_decision(self, decision: RetrainingDecision) -> RetrainingDecision | None:
         """Write a decision down where it is another one than the last about the same step.
