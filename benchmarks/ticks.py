@@ -74,7 +74,8 @@ def prepared(folder: Path) -> tuple[Callable[[], Any], Callable[[], Any]]:
     instance = dg.DagsterInstance.get()
     raw_data = [dg.AssetKey(["ticks", "raw_data"])]
     job = defs.resolve_job_def("ticks_training")
-    assert job.execute_in_process(instance=instance, asset_selection=raw_data).success
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    assert job.execute_in_process(instance=instance, asset_selection=raw_data, run_config=quiet).success
     sensor = defs.resolve_sensor_def("ticks_new_data")
     ours = {"model_runs": (defs.resources or {})["model_runs"]}
 

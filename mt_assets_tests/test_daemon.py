@@ -133,7 +133,7 @@ def test_batches_that_arrive_are_trained_on_once_each_and_the_champion_never_get
         drifted = data.batch(3).assign(temp=lambda days: days["temp"] + 40, Austin=lambda days: days["Austin"] * 2)
         data.deliver("3", drifted)
         wait_until(lambda: data.rules("train")[-1] == "train.new_data", log)
-    # Killed with its runs while it trains, or just before; then started again.
+    # Killed while it trains, or just before; then started again.
     with daemon(log):
         wait_until(lambda: trained(4), log, 600)
         data.deliver("4", data.batch(4))
@@ -145,7 +145,7 @@ def test_batches_that_arrive_are_trained_on_once_each_and_the_champion_never_get
         *("read.changed", "read.refused", "read.changed", "read.unchanged"),  # batch 2
         *("read.changed", "read.unchanged", "read.changed", "read.unchanged"),  # batches 3 and 4
     ]
-    told = [rule for rule in data.rules("train") if rule != "train.back_off"]  # after the run that was killed
+    told = [rule for rule in data.rules("train") if rule != "train.back_off"]  # after a run that was killed
     assert told[0] == "train.handled"
     assert [rule for rule in told if rule == "train.handled"] == ["train.handled"] * 5
     data_versions = [version.addresses["raw_data"] for version in data.store.versions()]
