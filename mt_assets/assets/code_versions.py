@@ -22,6 +22,7 @@ _CODE_OF_PHASE: dict[str, tuple[str, ...]] = {
     "evaluation": ("trainer/evaluation",),
     "promotion": ("trainer/promotion.py", "trainer/judging.py"),
     "tracking": ("resources", "trainer/reporting"),
+    "retraining": ("trainer/retraining",),
     "result": ("trainer/reporting", "result.py"),
 }
 
