@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from mt_assets.assets.graph import build_assets, build_refused_spec
+from mt_assets.automation.champion_jobs import build_champion_jobs
 from mt_assets.automation.jobs import build_jobs
 from mt_assets.automation.schedules import build_schedules
 from mt_assets.automation.sensors import build_sensors
@@ -49,7 +50,7 @@ def build_definitions(
         return dg.Definitions(
             assets=[asset for spec in specs for asset in build_assets(spec)]
             + [build_refused_spec(path, error) for path, error in (refused or {}).items()],
-            jobs=jobs,
+            jobs=[*jobs, *(job for spec in specs for job in build_champion_jobs(spec))],
             schedules=[schedule for spec in specs for schedule in build_schedules(spec)],
             sensors=build_sensors(specs, jobs),
             resources={

@@ -20,7 +20,8 @@ _CODE_OF_PHASE: dict[str, tuple[str, ...]] = {
         "trainer/model.py",
     ),
     "evaluation": ("trainer/evaluation",),
-    "promotion": ("trainer/promotion.py", "trainer/judging.py"),
+    "fairness": ("trainer/evaluation",),
+    "promotion": ("trainer/promotion", "trainer/judging.py", "trainer/evaluation/groups.py"),
     "tracking": ("resources", "trainer/reporting"),
     "result": ("trainer/reporting", "result.py"),
 }

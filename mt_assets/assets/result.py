@@ -66,6 +66,7 @@ def build_result_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
             trained=trained_model,
             evaluation=test_metrics,
             importance=feature_importance,
+            fairness=run.store.read("fairness") if spec.sensitive_columns else None,
             promotion=promotion_decision,
             recorded=experiment_run,
             registered=registered_model,

@@ -22,6 +22,7 @@ from .evaluation.delivery_choice import decide_delivery as decide_delivery
 from .evaluation.evaluate import check_beats_baseline as check_beats_baseline
 from .evaluation.evaluate import check_cv_test_gap as check_cv_test_gap
 from .evaluation.evaluate import evaluate as evaluate
+from .evaluation.fairness import assess_fairness as assess_fairness
 from .evaluation.importance import explain as explain
 from .evaluation.search_plots import learning_curve_plot as learning_curve_plot
 from .evaluation.search_plots import study_plots as study_plots

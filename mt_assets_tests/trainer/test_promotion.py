@@ -11,6 +11,7 @@ from mt_assets.trainer.evaluation.metrics import METRICS, score
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.promotion import (
     ChampionView,
+    Contest,
     GateVerdict,
     PromotionDecision,
     compare,
@@ -51,9 +52,8 @@ def scored_rows(n: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np
 
 def compared(challenger, champion, y, metric="roc_auc", margin=0.0, **changed):
     positive = 1 if challenger.ndim == 2 else None
-    return compare(
-        challenger, champion, y, metric, positive, **({"margin": margin, "confidence": 0.95, "seed": 0} | changed)
-    )
+    contest = Contest(challenger, champion, y, metric, positive)
+    return compare(contest, **({"margin": margin, "confidence": 0.95, "seed": 0} | changed))
 
 
 def decided(challenger, champion, y, gates=(PASSED,), asked=None, **changed) -> PromotionDecision:
@@ -109,7 +109,8 @@ def test_comparison_of_three_classes_draws_each():
     y = np.repeat([0, 1, 2], [100, 40, 2])
     good = np.full((len(y), 3), 0.1)
     good[np.arange(len(y)), y] = 0.8
-    found = compare(good, rng.dirichlet([1, 1, 1], len(y)), y, "roc_auc", None, margin=0, confidence=0.9, seed=0)
+    contest = Contest(good, rng.dirichlet([1, 1, 1], len(y)), y, "roc_auc", None)
+    found = compare(contest, margin=0, confidence=0.9, seed=0)
     assert found.challenger == 1 and found.lower > 0
 
 
