@@ -1,12 +1,14 @@
 """Gates, the paired comparison, and who becomes champion."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mt_assets.spec import TrainingSpec
 from mt_assets.spec_values import Gate
 from mt_assets.trainer.errors import TrainingError
 from mt_assets.trainer.evaluation.evaluate import Evaluation
+from mt_assets.trainer.evaluation.groups import group_rows
 from mt_assets.trainer.evaluation.metrics import METRICS, score
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.promotion import (
@@ -272,7 +274,39 @@ def test_reuse_of_the_same_test_rows_is_counted():
     first = decided(good, None, y, test_digest=digest)
     second = decided(good, ChampionView(1, poor), y, test_digest=digest, previous=first)
     other = decided(good, ChampionView(1, poor), y, test_digest="other", previous=second)
-    assert [each.times_test_rows_used for each in (first, second, other)] == [1, 2, 1]
+    third = decided(good, ChampionView(1, poor), y, test_digest=digest, previous=second)
+    assert [each.times_test_rows_used for each in (first, second, third, other)] == [1, 2, 3, 1]
+    assert "The same test rows have now decided 3 times in a row" in third.reason
+    assert "in a row" not in first.reason + other.reason
+
+
+def test_the_comparison_says_how_it_was_made():
+    y, good, poor = scored_rows()
+    assert "paired bootstrap" in decided(good, ChampionView(1, poor), y).comparison.method
+
+
+def test_with_manual_approval_what_has_earned_it_waits_and_nothing_else():
+    y, good, poor = scored_rows()
+    manual = {"promotion": {"approval": "manual"}}
+    waiting = [decided(good, None, y, asked=manual), decided(good, ChampionView(1, poor), y, asked=manual)]
+    assert {each.verdict for each in waiting} == {"awaiting_approval"}
+    assert not any(each.takes_over for each in waiting)
+    assert decided(poor, ChampionView(1, good), y, asked=manual).verdict == "kept_challenger"
+    assert decided(good, None, y, gates=(MISSED,), asked=manual).verdict == "rejected_gates"
+
+
+def test_a_challenger_that_is_better_on_the_whole_and_worse_in_a_segment_is_kept():
+    y, good, poor = scored_rows(1_200)
+    segment = pd.Series(np.where(np.arange(1_200) % 4 == 0, "new", "old"), name="customer")
+    challenger = np.where((segment == "new").to_numpy()[:, None], probabilities(1 - good[:, 1]), good)
+    champion = ChampionView(1, np.where((segment == "new").to_numpy()[:, None], good, poor))
+    asked = {"promotion": {"margin": 0.2}}
+    assert decided(challenger, champion, y, asked=asked).verdict == "promoted"
+    kept = decided(challenger, champion, y, asked=asked, groupings=[group_rows(segment, 3)])
+    assert kept.verdict == "kept_challenger"
+    assert "clearly worse in 1 of 2 segments: customer new" in kept.reason
+    few = {"promotion": {"margin": 0.2, "minSegment": 400}}
+    assert decided(challenger, champion, y, asked=few, groupings=[group_rows(segment, 3)]).verdict == "promoted"
 
 
 def test_decision_reads_back_equal(tmp_path):
