@@ -22,6 +22,7 @@ _CODE_OF_PHASE: dict[str, tuple[str, ...]] = {
     "evaluation": ("trainer/evaluation",),
     "fairness": ("trainer/evaluation",),
     "promotion": ("trainer/promotion", "trainer/judging.py", "trainer/evaluation/groups.py"),
+    "card": ("trainer/reporting",),
     "tracking": ("resources", "trainer/reporting"),
     "result": ("trainer/reporting", "result.py"),
 }

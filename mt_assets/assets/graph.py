@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from mt_assets.assets.card import build_card_assets
 from mt_assets.assets.data import build_data_assets
 from mt_assets.assets.evaluation import build_evaluation_assets
 from mt_assets.assets.fairness import build_fairness_assets
@@ -30,6 +31,7 @@ BUILDERS = (
     build_evaluation_assets,
     build_fairness_assets,
     build_promotion_assets,
+    build_card_assets,
     build_tracking_assets,
     build_result_assets,
 )

@@ -29,7 +29,7 @@ SEARCHED = (
 def searched(spec: TrainingSpec) -> list[dg.AssetKey]:
     """Keys of the search and of everything after it."""
     asked = ("fairness",) if spec.sensitive_columns else ()
-    return [dg.AssetKey([spec.name, asset]) for asset in (*SEARCHED, *asked)]
+    return [dg.AssetKey([spec.name, asset]) for asset in (*SEARCHED, *asked, *spec.outputs)]
 
 
 def build_jobs(spec: TrainingSpec) -> "list[UnresolvedAssetJobDefinition]":

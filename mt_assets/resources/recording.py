@@ -26,7 +26,7 @@ def record_training(
     bundle = _bundle(spec, store, training)
     if spec.experiment_tracking.enabled:
         plots = trainer.study_plots(bundle.study, small=False)
-        bundle = replace(bundle, files={f"{name}.png": png for name, png in plots.items()})
+        bundle = replace(bundle, files={**bundle.files, **{f"{name}.png": png for name, png in plots.items()}})
     recorded = tracking.log_training(bundle)
     store.set_pending(training, pending=recorded.status == "pending")
     return recorded
@@ -163,4 +163,5 @@ def _bundle(spec: TrainingSpec, store: ModelStore, training: Training) -> Traini
         data_version=stored["raw_data"].digest,
         trained_at=datetime.fromisoformat(training.ended),
         seconds=sum(training.seconds.values()),
+        files={"model_card.md": stored["model_card"].text.encode()} if "model_card" in stored else {},
     )

@@ -31,6 +31,7 @@ from .features.preprocessor import fit_preprocessor as fit_preprocessor
 from .judging import judge as judge
 from .memory import give_back as give_back
 from .planning.plan import make_plan as make_plan
+from .reporting.card import write_card as write_card
 from .reporting.result import check_quality_gates as check_quality_gates
 from .reporting.result import successful_result as successful_result
 from .search.storage import check_study_storage as check_study_storage

@@ -17,13 +17,14 @@ from mt_assets.trainer.model import MODEL_FILE, TrainedModel
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.promotion import PromotionDecision
 from mt_assets.trainer.recovery.failures import UNEXPLAINED
+from mt_assets.trainer.reporting.card import ModelCard
 from mt_assets.trainer.reporting.tracked import ExperimentRun, RegisteredVersion
 from mt_assets.trainer.search.result import BestParams, StudyResult
 from mt_assets.trainer.store.model_store import ModelStore
 from mt_assets.trainer.store.record import Record
 from mt_assets.trainer.store.versions import Training
 
-ARTIFACTS = ("trained_model", "feature_importance", "optuna_study", "test_metrics", "fairness")
+ARTIFACTS = ("trained_model", "feature_importance", "optuna_study", "test_metrics", "fairness", "model_card")
 """The assets whose files a person may want to open."""
 
 BETWEEN = "start_and_between"
@@ -44,6 +45,7 @@ def successful_result(
     evaluation: Evaluation,
     importance: FeatureImportance,
     fairness: Fairness | None,
+    card: ModelCard | None,
     promotion: PromotionDecision,
     recorded: ExperimentRun,
     registered: RegisteredVersion,
@@ -55,6 +57,8 @@ def successful_result(
     ----------
     fairness : Fairness or None
         None where the spec names no sensitive columns.
+    card : ModelCard or None
+        None where the spec asks for none.
     spent : float, optional
         Seconds since the run began that trained; without it what its phases took.
     """
@@ -69,6 +73,7 @@ def successful_result(
         "test_metrics": evaluation,
         "feature_importance": importance,
         "fairness": fairness,
+        "model_card": card,
         "promotion_decision": promotion,
         "experiment_run": recorded,
         "registered_model": registered,
