@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from mt_assets.assets.graph import build_assets, build_refused_spec
+from mt_assets.automation.champion_jobs import build_champion_jobs
 from mt_assets.automation.decisions import build_decision_asset
 from mt_assets.automation.jobs import build_jobs
 from mt_assets.automation.schedules import build_schedules
@@ -53,7 +54,7 @@ def build_definitions(
                 *(build_decision_asset(spec) for spec in specs),
                 *(build_refused_spec(path, error) for path, error in (refused or {}).items()),
             ],
-            jobs=jobs,
+            jobs=[*jobs, *(job for spec in specs for job in build_champion_jobs(spec))],
             schedules=[schedule for spec in specs for schedule in build_schedules(spec)],
             sensors=build_sensors(specs, jobs),
             resources={

@@ -384,6 +384,8 @@ class TrainingSpec(Section):
     """When the model is trained again by itself."""
     sensitive_columns: Columns = ()
     """Columns by whose groups fairness is reported."""
+    outputs: Annotated[tuple[Literal["model_card"], ...], AfterValidator(no_duplicates)] = ()
+    """What is made besides: `model_card` is a Markdown file about the model, for people who are to use it."""
     options: Options = Options()
     """Settings of the run itself."""
 
