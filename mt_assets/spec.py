@@ -53,6 +53,7 @@ __all__ = [
     "Gate",
     "HyperparameterSearch",
     "Inputs",
+    "MetricSource",
     "Objective",
     "Options",
     "Promotion",
@@ -114,6 +115,15 @@ class AssetSource(Section):
     """Key of that asset, its parts joined by `/`."""
 
 
+class MetricSource(Section):
+    """A metric that is logged to MLflow while the model is at work."""
+
+    metric: Text
+    """Its name, such as `live.roc_auc`; what follows the last dot is the metric that gates speak of."""
+    experiment: Text | None = None
+    """Experiment in whose newest run with that metric it is read; by default it is read in the champion's own run."""
+
+
 def _source_kind(value: Any) -> str | None:
     """The branch of a data source that a value means; named like JSON types and models, as in the JSON Schema."""
     if isinstance(value, str):
@@ -122,6 +132,8 @@ def _source_kind(value: Any) -> str | None:
         return "array"
     if isinstance(value, SqlSource) or (isinstance(value, dict) and {"connection", "query"} & value.keys()):
         return "SqlSource"
+    if isinstance(value, MetricSource) or (isinstance(value, dict) and "metric" in value):
+        return "MetricSource"
     return "AssetSource" if isinstance(value, AssetSource) or (isinstance(value, dict) and "asset" in value) else None
 
 
@@ -137,6 +149,12 @@ DataSource = Annotated[
 """File, glob, folder or address; several of them; a database query; or another asset's table."""
 
 HandedOver = Annotated[Annotated[DataPath, Tag("string")] | Annotated[AssetSource, Tag("AssetSource")], _BY_SOURCE]
+Feedback = Annotated[
+    Annotated[DataPath, Tag("string")]
+    | Annotated[AssetSource, Tag("AssetSource")]
+    | Annotated[MetricSource, Tag("MetricSource")],
+    _BY_SOURCE,
+]
 
 
 class ValidationStrategy(Section):
@@ -248,8 +266,9 @@ class Inputs(Section):
 
     feature_recommendations: HandedOver | None = None
     """Columns to use, drop or transform, from an exploration step."""
-    evaluation_feedback: HandedOver | None = None
-    """Metrics seen in production and verdicts on thresholds, from a model evaluator."""
+    evaluation_feedback: Feedback | None = None
+    """Metrics seen in production and verdicts on thresholds, from a model evaluator: a file, a folder of them, {asset},
+    or {metric} that is logged to MLflow. Below their gates they are a reason to train again."""
 
 
 class Retraining(Section):

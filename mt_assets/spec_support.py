@@ -26,7 +26,6 @@ LIMITS: dict[str, tuple[Callable[[Any], bool] | tuple[Any, ...], str]] = {
     "seasonality": ((None,), LEAVE_OUT),
     "knownAhead": (((),), LEAVE_OUT),
     "promotion.approval": (("auto",), "`auto`"),
-    "inputs.evaluationFeedback": ((None,), LEAVE_OUT),
     "retraining.onNewData": ((True,), "true"),
     "retraining.minNewRows": ((1,), "1"),
     "retraining.driftThreshold": ((None,), LEAVE_OUT),
@@ -74,7 +73,11 @@ def _given(spec: TrainingSpec) -> Iterator[Problem]:
         "validationDataPath": spec.validation_data_path,
         "testDataPath": spec.test_data_path,
     }
-    for key, source in {**sources, "inputs.featureRecommendations": spec.inputs.feature_recommendations}.items():
+    handed_over = {
+        "inputs.featureRecommendations": spec.inputs.feature_recommendations,
+        "inputs.evaluationFeedback": spec.inputs.evaluation_feedback,
+    }
+    for key, source in {**sources, **handed_over}.items():
         if isinstance(source, AssetSource) and source.asset.split("/")[0] == spec.name:
             text = f"is {shown(source.asset)}, an asset of this model itself; name another asset, or change `name`"
             yield Problem((*key.split("."), "asset"), text)

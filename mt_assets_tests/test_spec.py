@@ -446,7 +446,6 @@ NOT_YET: dict[str, Any] = {
     "seasonality": 7,
     "knownAhead": ["a"],
     "promotion.approval": "manual",
-    "inputs.evaluationFeedback": {"asset": "a/b"},
     "retraining.onNewData": False,
     "retraining.minNewRows": 10,
     "retraining.driftThreshold": 0.5,
