@@ -9,6 +9,7 @@ import dagster as dg
 
 from mt_assets.assets.graph import build_assets, build_refused_spec
 from mt_assets.automation.jobs import build_jobs
+from mt_assets.automation.predictions import build_scoring
 from mt_assets.automation.schedules import build_schedules
 from mt_assets.automation.sensors import build_sensors
 from mt_assets.resources.io_managers import store_io_manager
@@ -42,6 +43,7 @@ def build_definitions(
     names = [spec.name for spec in specs]
     given = dict(resources or {})
     jobs = [job for spec in specs for job in build_jobs(spec)]
+    scoring = [build_scoring(spec) for spec in specs]
     model_runs = given.pop("model_runs", None) or ModelRuns(models=names)
     with warnings.catch_warnings():
         # Observable source assets are beta in Dagster 1.13; what we use of them has not changed since 1.4.
@@ -49,9 +51,10 @@ def build_definitions(
         return dg.Definitions(
             assets=[asset for spec in specs for asset in build_assets(spec)]
             + [build_refused_spec(path, error) for path, error in (refused or {}).items()],
-            jobs=jobs,
-            schedules=[schedule for spec in specs for schedule in build_schedules(spec)],
-            sensors=build_sensors(specs, jobs),
+            jobs=[*jobs, *(job for each in scoring for job in each.jobs or ())],
+            schedules=[schedule for spec in specs for schedule in build_schedules(spec)]
+            + [schedule for each in scoring for schedule in each.schedules or ()],
+            sensors=[*build_sensors(specs, jobs), *(sensor for each in scoring for sensor in each.sensors or ())],
             resources={
                 "model_runs": model_runs,
                 "store": store_io_manager,

@@ -26,6 +26,7 @@ from mt_assets.spec_values import (
     Count,
     Cron,
     DataPath,
+    Day,
     Gate,
     GateMetric,
     Label,
@@ -56,6 +57,7 @@ __all__ = [
     "MetricSource",
     "Objective",
     "Options",
+    "Predictions",
     "Promotion",
     "Retraining",
     "SqlSource",
@@ -271,6 +273,29 @@ class Inputs(Section):
     or {metric} that is logged to MLflow. Below their gates they are a reason to train again."""
 
 
+class Predictions(Section):
+    """Batch scoring of new rows by the champion."""
+
+    data_path: DataSource
+    """The rows to score, in any of the forms of `trainDataPath`; where they hold the target, live metrics follow."""
+    output: DataPath | None = None
+    """File that the scored rows go to (.parquet, .csv, .feather or .jsonl), with partitions a folder; by default in the
+    folder of all state."""
+    labels_path: DataSource | None = None
+    """The answers, once they are known: a table with `keyColumns` and the target."""
+    key_columns: Columns = ()
+    """Columns by which rows and answers are matched."""
+    time_column: Text | None = None
+    """When a row was due to be scored; by default the spec's `timeColumn`."""
+    partitions: Literal["none", "daily", "file"] = "none"
+    """Whether all rows are scored together, by day (UTC) of the time column, or file by file."""
+    start: Day | None = None
+    """First day of `daily` partitions."""
+    schedule: Cron | None = None
+    """Cron expression of five fields by which to score, in `retraining.timezone`; of daily partitions the last whole
+    day. Files that are scored one by one are scored when they arrive."""
+
+
 class Retraining(Section):
     """When the model is trained again by itself."""
 
@@ -401,6 +426,8 @@ class TrainingSpec(Section):
     """What other steps hand over."""
     retraining: Retraining = Retraining()
     """When the model is trained again by itself."""
+    predictions: Predictions | None = None
+    """New rows that the champion scores, and how live metrics come of them; without it there is no such asset."""
     sensitive_columns: Columns = ()
     """Columns by whose groups fairness is reported."""
     options: Options = Options()

@@ -21,6 +21,7 @@ _CODE_OF_PHASE: dict[str, tuple[str, ...]] = {
     ),
     "evaluation": ("trainer/evaluation",),
     "promotion": ("trainer/promotion.py", "trainer/judging.py"),
+    "predictions": ("scoring.py", "predictions.py", "trainer/evaluation", "trainer/retraining"),
     "tracking": ("resources", "trainer/reporting"),
     "result": ("trainer/reporting", "result.py"),
 }

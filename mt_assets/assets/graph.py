@@ -9,6 +9,7 @@ import dagster as dg
 from mt_assets.assets.data import build_data_assets
 from mt_assets.assets.evaluation import build_evaluation_assets
 from mt_assets.assets.planning import build_planning_assets
+from mt_assets.assets.predictions import build_prediction_assets
 from mt_assets.assets.preprocessing import build_preprocessing_assets
 from mt_assets.assets.promotion import build_promotion_assets
 from mt_assets.assets.result import build_result_assets
@@ -30,6 +31,7 @@ BUILDERS = (
     build_promotion_assets,
     build_tracking_assets,
     build_result_assets,
+    build_prediction_assets,
 )
 """The phases in the order in which data flows through them."""
 

@@ -9,6 +9,7 @@
   pending/<n>.json       trainings that the tracker has not recorded yet
   pending/champion       there while the tracker has not heard which version a person made the champion
   failures/<run>.json    what stopped a run
+  predictions/           new rows as the champion scored them, where the spec names no other place
   folds/, study.journal  finished fold results and Optuna studies
   runs/, lock            who is at work
 """
