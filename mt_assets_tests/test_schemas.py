@@ -31,5 +31,12 @@ def test_the_exported_schema_is_up_to_date(name: str, schema: dict[str, Any]) ->
 def test_every_bundled_example_is_a_right_spec() -> None:
     specs, refused = read_specs(find_specs(EXAMPLES))
     assert not refused
-    names = ["automl_pipeline", "customer_churn", "house_prices", "penguins", "retraining_pipeline", "training_pipeline"]
+    names = [
+        "automl_pipeline",
+        "customer_churn",
+        "house_prices",
+        "penguins",
+        "retraining_pipeline",
+        "training_pipeline",
+    ]
     assert [spec.name for spec in specs] == names

@@ -77,11 +77,19 @@ def test_what_moved_is_named_and_counts_by_its_importance(name: str, shift: Any)
     assert report.columns[0].column == name
     assert report.columns[0].psi is not None and report.columns[0].psi > 0.1
     assert report.columns[0].p_value is not None
+    assert report.columns[0].significant
     assert report.score > 0.1 * WEIGHTS[name]
     assert f"'{name}'" in report.told
     assert report.auc is not None and report.auc > 0.6
     unimportant = drift(people(1_500, 1), now.assign(**{name: shift(now)}), {"target": 1.0} | WEIGHTS | {name: 0.0})
     assert unimportant.score < 0.02
+
+
+def test_chance_alone_hardly_ever_counts_however_few_the_rows() -> None:
+    """A score on one column alone is 0 in nearly all of many draws of 60 rows."""
+    before, crowd = people(1_500, 1), people(3_000, 2)
+    scores = [drift(before, crowd.sample(60, random_state=draw), {"income": 1.0}).score for draw in range(40)]
+    assert sum(score > 0 for score in scores) <= 2
 
 
 def test_longer_texts_are_drift_and_later_dates_are_none() -> None:
