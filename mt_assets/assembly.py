@@ -11,6 +11,7 @@ from mt_assets.assets.graph import build_assets, build_refused_spec
 from mt_assets.automation.champion_jobs import build_champion_jobs
 from mt_assets.automation.decisions import build_decision_asset
 from mt_assets.automation.jobs import build_jobs
+from mt_assets.automation.predictions import build_scoring
 from mt_assets.automation.schedules import build_schedules
 from mt_assets.automation.sensors import build_sensors
 from mt_assets.resources.io_managers import store_io_manager
@@ -44,6 +45,7 @@ def build_definitions(
     names = [spec.name for spec in specs]
     given = dict(resources or {})
     jobs = [job for spec in specs for job in build_jobs(spec)]
+    scoring = [build_scoring(spec) for spec in specs]
     model_runs = given.pop("model_runs", None) or ModelRuns(models=names)
     with warnings.catch_warnings():
         # Observable source assets are beta in Dagster 1.13; what we use of them has not changed since 1.4.
@@ -54,9 +56,14 @@ def build_definitions(
                 *(build_decision_asset(spec) for spec in specs),
                 *(build_refused_spec(path, error) for path, error in (refused or {}).items()),
             ],
-            jobs=[*jobs, *(job for spec in specs for job in build_champion_jobs(spec))],
-            schedules=[schedule for spec in specs for schedule in build_schedules(spec)],
-            sensors=build_sensors(specs, jobs),
+            jobs=[
+                *jobs,
+                *(job for spec in specs for job in build_champion_jobs(spec)),
+                *(job for each in scoring for job in each.jobs or ()),
+            ],
+            schedules=[schedule for spec in specs for schedule in build_schedules(spec)]
+            + [schedule for each in scoring for schedule in each.schedules or ()],
+            sensors=[*build_sensors(specs, jobs), *(sensor for each in scoring for sensor in each.sensors or ())],
             resources={
                 "model_runs": model_runs,
                 "store": store_io_manager,

@@ -1,4 +1,4 @@
-"""Batch scores of a table by a trained model: what `mt-assets predict` does."""
+"""Batch scores of a table by a trained model: what `mt-assets predict` does, and how `predictions` begins."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,11 +56,37 @@ def predict(name: str, data: str, output: Path, *, version: int | None = None) -
     DataError
         The data cannot be read, lacks a column that the model needs, or has one of the names that are added.
     """
-    write = _writer(output)
+    writer_of(output)
     store = model_store(name)
     chosen = chosen_version(store, version)
-    model = version_model(store, chosen).model
-    table = Table.of(trainer.read_table(data))
+    scored = score_table(version_model(store, chosen).model, Table.of(trainer.read_table(data)))
+    write_table(scored.table, output)
+    return Scored(
+        model=store.name,
+        version=chosen.number,
+        rows=scored.table.num_rows,
+        added=scored.added,
+        notes=scored.notes,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredTable:
+    """A table with its predictions: all columns, the names of those that were added, and what is to be known."""
+
+    table: pa.Table
+    added: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def score_table(model: TabularModel, table: Table) -> ScoredTable:
+    """Put `predicted_<target>`, and for classes `probability_<label>`, behind the columns of a table.
+
+    Raises
+    ------
+    DataError
+        The table lacks a column that the model needs, or has one of the names that are added.
+    """
     added = _predictions(model, table)
     taken = sorted(set(added) & set(table.columns))
     if taken:
@@ -71,11 +97,15 @@ def predict(name: str, data: str, output: Path, *, version: int | None = None) -
     scored = table.arrow()
     for column, values in added.items():
         scored = scored.append_column(column, values)
+    return ScoredTable(scored, tuple(added), _unreadable(model, table))
+
+
+def write_table(table: pa.Table, output: Path) -> None:
+    """Write a table in the form that the suffix says: the whole file, or none."""
+    write = writer_of(output)
     with unfinished_folder(output.absolute().parent) as folder:
-        write(scored, folder / "table")
+        write(table, folder / "table")
         (folder / "table").replace(output)
-    notes = _unreadable(model, table)
-    return Scored(model=store.name, version=chosen.number, rows=len(table), added=tuple(added), notes=notes)
 
 
 def _unreadable(model: TabularModel, table: Table) -> tuple[str, ...]:
@@ -151,7 +181,7 @@ WRITERS: dict[str, Write] = {
 """What can be written, by suffix."""
 
 
-def _writer(output: Path) -> Write:
+def writer_of(output: Path) -> Write:
     """How a file of that name is written.
 
     Raises

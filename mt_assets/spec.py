@@ -26,6 +26,7 @@ from mt_assets.spec_values import (
     Count,
     Cron,
     DataPath,
+    Day,
     Gate,
     GateMetric,
     Label,
@@ -53,8 +54,10 @@ __all__ = [
     "Gate",
     "HyperparameterSearch",
     "Inputs",
+    "MetricSource",
     "Objective",
     "Options",
+    "Predictions",
     "Promotion",
     "Retraining",
     "SqlSource",
@@ -114,6 +117,15 @@ class AssetSource(Section):
     """Key of that asset, its parts joined by `/`."""
 
 
+class MetricSource(Section):
+    """A metric that is logged to MLflow while the model is at work."""
+
+    metric: Text
+    """Its name, such as `live.roc_auc`; what follows the last dot is the metric that gates speak of."""
+    experiment: Text | None = None
+    """Experiment in whose newest run with that metric it is read; by default it is read in the champion's own run."""
+
+
 def _source_kind(value: Any) -> str | None:
     """The branch of a data source that a value means; named like JSON types and models, as in the JSON Schema."""
     if isinstance(value, str):
@@ -122,6 +134,8 @@ def _source_kind(value: Any) -> str | None:
         return "array"
     if isinstance(value, SqlSource) or (isinstance(value, dict) and {"connection", "query"} & value.keys()):
         return "SqlSource"
+    if isinstance(value, MetricSource) or (isinstance(value, dict) and "metric" in value):
+        return "MetricSource"
     return "AssetSource" if isinstance(value, AssetSource) or (isinstance(value, dict) and "asset" in value) else None
 
 
@@ -137,6 +151,12 @@ DataSource = Annotated[
 """File, glob, folder or address; several of them; a database query; or another asset's table."""
 
 HandedOver = Annotated[Annotated[DataPath, Tag("string")] | Annotated[AssetSource, Tag("AssetSource")], _BY_SOURCE]
+Feedback = Annotated[
+    Annotated[DataPath, Tag("string")]
+    | Annotated[AssetSource, Tag("AssetSource")]
+    | Annotated[MetricSource, Tag("MetricSource")],
+    _BY_SOURCE,
+]
 
 
 class ValidationStrategy(Section):
@@ -248,8 +268,32 @@ class Inputs(Section):
 
     feature_recommendations: HandedOver | None = None
     """Columns to use, drop or transform, from an exploration step."""
-    evaluation_feedback: HandedOver | None = None
-    """Metrics seen in production and verdicts on thresholds, from a model evaluator."""
+    evaluation_feedback: Feedback | None = None
+    """Metrics seen in production and verdicts on thresholds, from a model evaluator: a file, a folder of them, {asset},
+    or {metric} that is logged to MLflow. Below their gates they are a reason to train again."""
+
+
+class Predictions(Section):
+    """Batch scoring of new rows by the champion."""
+
+    data_path: DataSource
+    """The rows to score, in any of the forms of `trainDataPath`; where they hold the target, live metrics follow."""
+    output: DataPath | None = None
+    """File that the scored rows go to (.parquet, .csv, .feather or .jsonl), with partitions a folder; by default in the
+    folder of all state."""
+    labels_path: DataSource | None = None
+    """The answers, once they are known: a table with `keyColumns` and the target."""
+    key_columns: Columns = ()
+    """Columns by which rows and answers are matched."""
+    time_column: Text | None = None
+    """When a row was due to be scored; by default the spec's `timeColumn`."""
+    partitions: Literal["none", "daily", "file"] = "none"
+    """Whether all rows are scored together, by day (UTC) of the time column, or file by file."""
+    start: Day | None = None
+    """First day of `daily` partitions."""
+    schedule: Cron | None = None
+    """Cron expression of five fields by which to score, in `retraining.timezone`; of daily partitions the last whole
+    day. Files that are scored one by one are scored when they arrive."""
 
 
 class Retraining(Section):
@@ -382,6 +426,8 @@ class TrainingSpec(Section):
     """What other steps hand over."""
     retraining: Retraining = Retraining()
     """When the model is trained again by itself."""
+    predictions: Predictions | None = None
+    """New rows that the champion scores, and how live metrics come of them; without it there is no such asset."""
     sensitive_columns: Columns = ()
     """Columns by whose groups fairness is reported."""
     outputs: Annotated[tuple[Literal["model_card"], ...], AfterValidator(no_duplicates)] = ()

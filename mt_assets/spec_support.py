@@ -7,6 +7,7 @@ Nothing asked for is ever passed over in silence: it is done, or refused here.
 import difflib
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from pydantic.alias_generators import to_snake
@@ -25,10 +26,12 @@ LIMITS: dict[str, tuple[Callable[[Any], bool] | tuple[Any, ...], str]] = {
     "frequency": ((None,), LEAVE_OUT),
     "seasonality": ((None,), LEAVE_OUT),
     "knownAhead": (((),), LEAVE_OUT),
-    "inputs.evaluationFeedback": ((None,), LEAVE_OUT),
     "options.device": (("auto", "cpu"), "`auto`, `cpu`"),
 }
 """Key -> (values that this version can serve, as a list or as a test; how those are told to a person)."""
+
+SCORED_SUFFIXES = (".csv", ".parquet", ".feather", ".arrow", ".jsonl")
+"""Files that scored rows can be written to; the keys of `scoring.WRITERS`, which is not imported here."""
 
 SAMPLER_PACKAGES = {"cmaes": ("cmaes", "pip install cmaes"), "gp": ("torch", "pip install 'mt-assets[deep]'")}
 """Sampler -> (module that it needs, and that not every installation has; how to install it)."""
@@ -57,7 +60,7 @@ def unsupported(spec: TrainingSpec) -> list[Problem]:
 
 def contradictions(spec: TrainingSpec) -> list[Problem]:
     """Everything in which two keys of the spec cannot both be meant."""
-    checks = (_given, _columns, _task, _validation, _rounds, _metric, _search, _ranges)
+    checks = (_given, _columns, _task, _validation, _rounds, _predictions, _metric, _search, _ranges)
     return [problem for check in checks for problem in check(spec)]
 
 
@@ -68,7 +71,16 @@ def _given(spec: TrainingSpec) -> Iterator[Problem]:
         "validationDataPath": spec.validation_data_path,
         "testDataPath": spec.test_data_path,
     }
-    for key, source in {**sources, "inputs.featureRecommendations": spec.inputs.feature_recommendations}.items():
+    handed_over: dict[str, Any] = {
+        "inputs.featureRecommendations": spec.inputs.feature_recommendations,
+        "inputs.evaluationFeedback": spec.inputs.evaluation_feedback,
+    }
+    if spec.predictions is not None:
+        handed_over |= {
+            "predictions.dataPath": spec.predictions.data_path,
+            "predictions.labelsPath": spec.predictions.labels_path,
+        }
+    for key, source in {**sources, **handed_over}.items():
         if isinstance(source, AssetSource) and source.asset.split("/")[0] == spec.name:
             text = f"is {shown(source.asset)}, an asset of this model itself; name another asset, or change `name`"
             yield Problem((*key.split("."), "asset"), text)
@@ -189,6 +201,35 @@ def _rounds(spec: TrainingSpec) -> Iterator[Problem]:
     if spec.options.time_budget is not None:
         text = "asks for further search after the run, but `options.timeBudget` limits all of it; keep one of the two"
         yield Problem(where, text)
+
+
+def _predictions(spec: TrainingSpec) -> Iterator[Problem]:
+    """What does not go together in the scoring of new rows."""
+    asked = spec.predictions
+    if asked is None:
+        return
+    where = "predictions"
+    by = f"is `{asked.partitions}`"
+    if asked.labels_path is not None and not asked.key_columns:
+        yield Problem((where, "keyColumns"), "is missing, and `labelsPath` needs it: the columns that match its rows")
+    if asked.key_columns and asked.labels_path is None:
+        yield Problem((where, "keyColumns"), f"is given, but there is no `labelsPath` to be matched; {LEAVE_OUT}")
+    if asked.partitions == "daily" and (asked.start is None or not (asked.time_column or spec.time_column)):
+        yield Problem((where, "partitions"), f'{by}, which needs `start` ("2026-01-31") and `timeColumn`; give both')
+    if asked.start is not None and asked.partitions != "daily":
+        yield Problem((where, "start"), f"is given, but `partitions` {by}; set it to `daily`, or {LEAVE_OUT}")
+    if asked.schedule is not None and asked.partitions == "file":
+        yield Problem((where, "schedule"), f"is given, but `partitions` {by}: each file is scored when it arrives")
+    if asked.partitions == "file" and not (isinstance(asked.data_path, str) and "://" not in asked.data_path):
+        yield Problem((where, "partitions"), f"{by}, for which `dataPath` must be a folder or glob on this machine")
+    if asked.output is not None:
+        suffix = Path(asked.output).suffix.lower()
+        if asked.partitions == "none" and suffix not in SCORED_SUFFIXES:
+            text = f"is {shown(asked.output)}; its suffix must be one of {', '.join(SCORED_SUFFIXES)}"
+            yield Problem((where, "output"), text)
+        if asked.partitions != "none" and suffix in SCORED_SUFFIXES:
+            text = f"is {shown(asked.output)}, a file; `partitions` {by}, so name a folder"
+            yield Problem((where, "output"), text)
 
 
 def _metric(spec: TrainingSpec) -> Iterator[Problem]:

@@ -14,6 +14,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
@@ -324,6 +325,13 @@ def _cron(value: str) -> str:
     return value
 
 
+def _day(value: str) -> str:
+    try:
+        return date.fromisoformat(value).isoformat()
+    except ValueError:
+        raise refuse(f'is {shown(value)}; a day is written "2026-01-31"') from None
+
+
 def _name_of(known: tuple[str, ...] | frozenset[str]) -> AfterValidator:
     def check(value: str) -> str:
         if value not in known:
@@ -349,6 +357,9 @@ Connection = Annotated[Text, AfterValidator(_absolute_database)]
 
 AssetName = Annotated[Text, AfterValidator(_asset_key)]
 """Key of a Dagster asset, its parts joined by `/`."""
+
+Day = Annotated[Text, AfterValidator(_day)]
+"""A day as ISO 8601 writes it."""
 
 TimeZone = Annotated[Text, AfterValidator(_time_zone)]
 Cron = Annotated[Text, AfterValidator(_cron)]

@@ -445,10 +445,6 @@ NOT_YET: dict[str, Any] = {
     "frequency": "D",
     "seasonality": 7,
     "knownAhead": ["a"],
-    "promotion.approval": "manual",
-    "inputs.evaluationFeedback": {"asset": "a/b"},
-    "retraining.improveRounds": 1,
-    "sensitiveColumns": ["a"],
     "options.device": "gpu",
 }
 

@@ -1,4 +1,4 @@
-"""Write the JSON Schemas of spec and result to `docs/`."""
+"""Write the JSON Schemas of the spec, the result and what other steps hand over to `docs/`."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from mt_assets.result import result_json_schema
 from mt_assets.spec import spec_json_schema
 from mt_assets.trainer.data.recommendations import recommendations_json_schema
+from mt_assets.trainer.retraining.feedback import feedback_json_schema
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -13,6 +14,7 @@ SCHEMAS = {
     "training_spec": spec_json_schema(),
     "training_result": result_json_schema(),
     "feature_recommendations": recommendations_json_schema(),
+    "evaluation_feedback": feedback_json_schema(),
 }
 
 for name, schema in SCHEMAS.items():

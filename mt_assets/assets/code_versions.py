@@ -23,6 +23,7 @@ _CODE_OF_PHASE: dict[str, tuple[str, ...]] = {
     "fairness": ("trainer/evaluation",),
     "promotion": ("trainer/promotion", "trainer/judging.py", "trainer/evaluation/groups.py"),
     "card": ("trainer/reporting",),
+    "predictions": ("scoring.py", "predictions.py", "trainer/evaluation", "trainer/retraining"),
     "tracking": ("resources", "trainer/reporting"),
     "retraining": ("trainer/retraining",),
     "result": ("trainer/reporting", "result.py"),

@@ -11,6 +11,7 @@ from mt_assets.assets.data import build_data_assets
 from mt_assets.assets.evaluation import build_evaluation_assets
 from mt_assets.assets.fairness import build_fairness_assets
 from mt_assets.assets.planning import build_planning_assets
+from mt_assets.assets.predictions import build_prediction_assets
 from mt_assets.assets.preprocessing import build_preprocessing_assets
 from mt_assets.assets.promotion import build_promotion_assets
 from mt_assets.assets.result import build_result_assets
@@ -34,6 +35,7 @@ BUILDERS = (
     build_card_assets,
     build_tracking_assets,
     build_result_assets,
+    build_prediction_assets,
 )
 """The phases in the order in which data flows through them."""
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from mt_assets.assets.predictions import predictions_key
 from mt_assets.resources.model_runs import MODEL_TAG
 from mt_assets.spec import TrainingSpec
 
@@ -33,8 +34,10 @@ def searched(spec: TrainingSpec) -> list[dg.AssetKey]:
 
 
 def build_jobs(spec: TrainingSpec) -> "list[UnresolvedAssetJobDefinition]":
-    """Build `<name>_training` (every asset) and `<name>_retraining` (what is downstream of `raw_data`)."""
-    everything = dg.AssetSelection.groups(spec.name)
+    """Build `<name>_training` (every asset but predictions) and `<name>_retraining` (downstream of `raw_data`)."""
+    everything: dg.AssetSelection = dg.AssetSelection.groups(spec.name)
+    if spec.predictions is not None:
+        everything -= dg.AssetSelection.assets(predictions_key(spec))
     read = dg.AssetSelection.assets(dg.AssetKey([spec.name, "raw_data"]))
     return [
         dg.define_asset_job(

@@ -5,16 +5,22 @@ from typing import Any
 
 import dagster as dg
 
+from mt_assets.evaluation_feedback import feedback_trigger
 from mt_assets.feature_recommendations import read_recommendations
 from mt_assets.resources.asset_tables import file_of_asset
+from mt_assets.resources.tracking import MlflowTracking
 from mt_assets.spec import TrainingSpec
 from mt_assets.trainer.errors import TrainerError
-from mt_assets.trainer.retraining.decision import Trigger
+from mt_assets.trainer.retraining.trigger import Trigger
 from mt_assets.trainer.store.model_store import ModelStore, ModelVersion
 
 
 def triggers_of(
-    spec: TrainingSpec, store: ModelStore, instance: dg.DagsterInstance, last: ModelVersion | None
+    spec: TrainingSpec,
+    store: ModelStore,
+    instance: dg.DagsterInstance,
+    tracking: MlflowTracking,
+    last: ModelVersion | None,
 ) -> list[Trigger]:
     """Return everything that asks for a training now, handled before or not.
 
@@ -23,12 +29,17 @@ def triggers_of(
     spec : TrainingSpec
     store : ModelStore
     instance : DagsterInstance
+    tracking : MlflowTracking
+        Where feedback may be a metric that somebody logs.
     last : ModelVersion or None
         The last training that has its result; before the first one nothing can ask for another.
     """
     if last is None:
         return []
-    found = [_changed_recommendations(spec, store, instance, last)]
+    feedback = feedback_trigger(
+        spec, store, file_of_asset=partial(file_of_asset, instance), metric_of=tracking.feedback
+    )
+    found = [feedback, _changed_recommendations(spec, store, instance, last)]
     return [trigger for trigger in found if trigger]
 
 

@@ -17,6 +17,7 @@ import dagster as dg
 from filelock import FileLock
 from pydantic import Field
 
+from mt_assets.resources.mlflow_feedback import feedback_of_metric
 from mt_assets.resources.mlflow_registry import champion_of, crown_version, register_version
 from mt_assets.resources.mlflow_run import experiment_id, find_run, is_complete, prepare, write_failure, write_training
 from mt_assets.resources.mlflow_store import Tracker, TrackerUnavailableError, broken_off, connected, import_mlflow
@@ -26,7 +27,8 @@ from mt_assets.trainer.store.home import home_folder
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from mt_assets.spec import TrainingSpec
+    from mt_assets.spec import MetricSource, TrainingSpec
+    from mt_assets.trainer.retraining.feedback import EvaluationFeedback
 
 TURN_S = 60.0
 """Seconds to wait while another process of this machine tells the tracker about the same model."""
@@ -37,8 +39,8 @@ class MlflowTracking(dg.ConfigurableResource):
 
     Its address is `uri` where that is set, else the spec's `experimentTracking.trackingUri`, else
     `MLFLOW_TRACKING_URI`, else an SQLite database `mlflow.db` in the folder of all state, with files in `mlartifacts`
-    beside it. No method raises because the tracker is down, refuses, or breaks off: the answer is then `pending` with
-    the reason, and calling again completes what is there.
+    beside it. No method that tells the tracker something raises because it is down, refuses, or breaks off: the answer
+    is then `pending` with the reason, and calling again completes what is there.
 
     Tags of runs, models and versions: `mt_assets.training_id`, `.data_version`, `.spec_hash`, `.dagster_run`,
     `.trained_at`, `.version`.
@@ -165,6 +167,17 @@ class MlflowTracking(dg.ConfigurableResource):
                 return champion_of(client, name)
         except TrackerUnavailableError:
             return None
+
+    def feedback(self, spec: "TrainingSpec", source: "MetricSource") -> "EvaluationFeedback | None":
+        """Return the newest value of a metric about the model at work as feedback, see `mlflow_feedback`.
+
+        Raises
+        ------
+        DataError
+            The tracker cannot be asked.
+        """
+        tracker = self.tracker(spec.experiment_tracking.tracking_uri)
+        return feedback_of_metric(tracker, registered_name(spec), source)
 
     @contextmanager
     def _turn(self, tracker: Tracker, name: str) -> Iterator["MlflowClient"]:

@@ -55,11 +55,7 @@ def check_shift(table: Table, profile: DataProfile, splits: Splits, seed: int = 
     # Learning rows come first, test rows after them, whatever their positions.
     tested = np.isin(np.sort(rows), splits.test)
     encoded = _encoded(table.take(rows).frame(list(profile.features)), profile)
-    model = HistGradientBoostingClassifier(max_iter=30, early_stopping=False, random_state=seed)
-    folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
-    with threadpool_limits(1):
-        guessed = cross_val_predict(model, encoded.to_numpy(), tested, cv=folds, method="predict_proba")[:, 1]
-    auc = float(roc_auc_score(tested, guessed))
+    auc = adversarial_auc(encoded, tested, seed)
     # Three standard errors of the area under the curve of equal populations (Mann-Whitney).
     ones = int(tested.sum())
     noise = 3 * np.sqrt((len(tested) + 1) / (12 * ones * (len(tested) - ones)))
@@ -85,6 +81,23 @@ def check_shift(table: Table, profile: DataProfile, splits: Splits, seed: int = 
             "features": [{"feature": feature, "auc": area} for feature, area in features.items()],
         },
     )
+
+
+def adversarial_auc(encoded: pd.DataFrame, second: np.ndarray, seed: int = 0) -> float:
+    """Out-of-fold area under the ROC curve of a small model that tells rows of two samples apart; one thread.
+
+    Parameters
+    ----------
+    encoded : pandas.DataFrame
+        One number a column, see `one_number`; gaps are allowed.
+    second : ndarray of bool [n]
+        Which rows are of the second sample; a few at least are of each.
+    """
+    model = HistGradientBoostingClassifier(max_iter=30, early_stopping=False, random_state=seed)
+    folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
+    with threadpool_limits(1):
+        guessed = cross_val_predict(model, encoded.to_numpy(), second, cv=folds, method="predict_proba")[:, 1]
+    return float(roc_auc_score(second, guessed))
 
 
 def check_near_perfect(table: Table, profile: DataProfile, splits: Splits, seed: int = 0) -> Check:
@@ -131,10 +144,11 @@ def _sample(positions: np.ndarray, most: int, seed: int) -> np.ndarray:
 
 def _encoded(frame: pd.DataFrame, profile: DataProfile) -> pd.DataFrame:
     """Every feature as one number: labels by how frequent they are, text by its length."""
-    return pd.DataFrame({name: _as_number(frame[name], role) for name, role in profile.features.items()})
+    return pd.DataFrame({name: one_number(frame[name], role) for name, role in profile.features.items()})
 
 
-def _as_number(column: pd.Series, role: "Role") -> pd.Series:
+def one_number(column: pd.Series, role: "Role") -> pd.Series:
+    """A canonical column as one number each: labels by how frequent they are, text by its length."""
     if role == "datetime":
         moments = as_datetime(column)
         return pd.Series(moments.to_numpy().view(np.int64).astype(float), index=column.index).mask(moments.isna())
@@ -171,7 +185,7 @@ def _alone(column: pd.Series, role: "Role", y: np.ndarray, target: TargetProfile
     predicted = np.zeros((len(y), len(target.classes) if classes else 1))
     line = np.zeros(len(y))
     labels = role == "categorical" or (column.dtype == object and role != "text")
-    numbers = None if labels else _as_number(column, role).to_numpy().reshape(-1, 1)
+    numbers = None if labels else one_number(column, role).to_numpy().reshape(-1, 1)
     for fit, score in _dealt(y, classes, seed):
         if numbers is None:
             predicted[score] = _by_label(column, y, fit, score, target)

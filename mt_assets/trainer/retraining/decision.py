@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from mt_assets.trainer.retraining.trigger import Trigger
 from mt_assets.trainer.store.record import Record
 
 if TYPE_CHECKING:
@@ -50,25 +51,6 @@ class RetrainingDecision(Record):
     data_version: str = ""
     evidence: dict[str, Any] = {}
     at: str = ""
-
-
-@dataclass(frozen=True)
-class Trigger:
-    """A reason to train again that does not lie in the data.
-
-    Attributes
-    ----------
-    kind : str
-        Such as `feedback`; the rule of the decision is `train.<kind>`.
-    reason : str
-        One sentence.
-    identity : str
-        What makes it this trigger and no other; each is handled once.
-    """
-
-    kind: str
-    reason: str
-    identity: str
 
 
 @dataclass(frozen=True)

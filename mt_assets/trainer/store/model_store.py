@@ -10,6 +10,7 @@
   pending/champion       there while the tracker has not heard which version a person made the champion
   failures/<run>.json    what stopped a run
   retraining/            what was seen of the data and decided about it, see `trainer.retraining.history`
+  predictions/           new rows as the champion scored them, where the spec names no other place
   folds/, study.journal  finished fold results and Optuna studies
   runs/, lock            who is at work
 """
