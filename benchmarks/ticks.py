@@ -77,7 +77,7 @@ def prepared(folder: Path) -> tuple[Callable[[], Any], Callable[[], Any]]:
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     assert job.execute_in_process(instance=instance, asset_selection=raw_data, run_config=quiet).success
     sensor = defs.resolve_sensor_def("ticks_new_data")
-    ours = {"model_runs": (defs.resources or {})["model_runs"]}
+    ours = {name: (defs.resources or {})[name] for name in ("model_runs", "tracking")}
 
     def tick() -> Any:
         with dg.build_sensor_context(instance=instance, definitions=defs, resources=ours) as context:

@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from mt_assets.assembly import build_definitions
 from mt_assets.automation.jobs import searched, training_job_name
-from mt_assets.resources.model_runs import ATTENDED_TAG, ROUND_TAG
+from mt_assets.resources.model_runs import ATTENDED_TAG, PROCESS_TAG, ROUND_TAG, this_process
 from mt_assets.resources.narrator import narrator
 from mt_assets.resources.recording import record_failure, record_pending
 from mt_assets.resources.tracking import MlflowTracking
@@ -157,7 +157,7 @@ def _execute(
             instance=instance,
             run_id=run_id,
             asset_selection=selection,
-            tags=dict(tags or {}),
+            tags={PROCESS_TAG: this_process(), **(tags or {})},
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": _log_level(spec)}}}},
         )

@@ -3,6 +3,7 @@
 Real processes, really killed.
 """
 
+import socket
 import subprocess
 import sys
 import time
@@ -12,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import psutil
 
+from mt_assets.assembly import build_definitions
+from mt_assets.resources.model_runs import MODEL_TAG, PROCESS_TAG, this_process
 from mt_assets.spec_reading import load_spec
 from mt_assets.trainer.search.result import StudyResult
 from mt_assets.trainer.store.model_store import ModelStore
-from mt_assets.training_run import train
+from mt_assets.training_run import ensure_instance, train
 
 LONG = {
     "hyperparameterSearch": {"nTrials": 10},
@@ -99,3 +103,29 @@ def test_two_command_lines_at_once_train_one_after_the_other(
         times = sorted((record.start_time, record.end_time) for record in instance.get_run_records())
     assert statuses == [dg.DagsterRunStatus.SUCCESS] * 2
     assert times[1][1] is not None
+
+
+def test_a_command_line_that_was_killed_before_it_took_the_lock_is_reported_by_the_next(
+    tmp_path: Path, write_spec: Any, customers: Any, home: Path
+) -> None:
+    spec = load_spec(write_spec(tmp_path / "churn", customers()))
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        began = psutil.Process(process.pid).create_time()
+    gone = f"{socket.gethostname()}/{process.pid}/{began:.2f}"
+    ensure_instance()
+    with dg.DagsterInstance.get() as instance:
+        job = build_definitions([spec]).resolve_job_def("churn_training")
+        dead = instance.create_run_for_job(job, tags={**job.tags, PROCESS_TAG: gone})
+        alive = instance.create_run_for_job(job, tags={**job.tags, PROCESS_TAG: this_process()})
+        outcome = train(spec)
+        assert outcome.exit_code == 0
+        status = {run.run_id: run.status for run in instance.get_runs()}
+        assert status == {
+            dead.run_id: dg.DagsterRunStatus.FAILURE,
+            alive.run_id: dg.DagsterRunStatus.NOT_STARTED,
+            outcome.run_id: dg.DagsterRunStatus.SUCCESS,
+        }
+        of_this = instance.get_run_by_id(outcome.run_id)
+        assert of_this is not None
+        assert of_this.tags[PROCESS_TAG] == this_process()
+        assert of_this.tags[MODEL_TAG] == "churn"

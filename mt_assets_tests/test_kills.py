@@ -21,6 +21,8 @@ import pandas as pd
 import psutil
 import pytest
 
+from mt_assets.resources.mlflow_store import connected
+from mt_assets.resources.tracking import MlflowTracking
 from mt_assets.scoring import predict
 from mt_assets.trainer.search.result import BestParams, StudyResult
 from mt_assets.trainer.search.storage import open_storage
@@ -236,3 +238,38 @@ def test_a_training_whose_workers_are_killed_again_and_again_gives_the_same(
         assert finished.items() <= stamps(store).items(), "a finished fold was fitted again"
         assert_nothing_left(home)
         assert_same(learned(home, undisturbed.data), undisturbed.learned)
+
+
+LATE = ("Choosing", "Final fit", "Explaining", "Testing", "Judging", "Logging the run", "Registering", "Writing")
+"""What a training says when it begins each of the phases after the search."""
+
+
+def test_a_training_that_is_killed_in_every_phase_after_the_search_gives_the_same(
+    tmp_path: Path, undisturbed: Undisturbed, write_spec: Any, customers: Any, at_home: Callable[[Path], Any]
+) -> None:
+    rng, told = random.Random(5), tmp_path / "told.txt"
+    spec = write_spec(tmp_path / "churn", customers(300), **{**ASKED, "experimentTracking": {"enabled": True}})
+    with at_home(tmp_path / "home") as home:
+        for phase in LATE:
+            told.write_bytes(b"")
+            with start(spec, told) as process:
+                while f"\n{phase}" not in told.read_text() and process.poll() is None:
+                    time.sleep(0.02)
+                time.sleep(rng.uniform(0, 0.5))
+                killed = process.poll() is None
+                kill_everything(home, process)
+            print(f"{phase}: {'killed' if killed else 'over already'}")
+        with start(spec, told) as process:
+            assert process.wait() == 0, told.read_text()
+        assert_nothing_left(home)
+        assert_same(learned(home, undisturbed.data), undisturbed.learned)
+
+        store = ModelStore(home, "churn")
+        assert store.pending() == []
+        judged = [version.number for version in store.versions()]
+        assert judged == list(range(1, len(judged) + 1))
+        with connected(MlflowTracking().tracker()) as client:
+            versions = client.search_model_versions("name='churn'")
+            runs = [client.get_run(version.run_id) for version in versions]
+        assert {run.info.status for run in runs} == {"FINISHED"}
+        assert len({version.run_id for version in versions}) == len(versions) <= len(judged)

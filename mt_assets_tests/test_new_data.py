@@ -35,7 +35,7 @@ class Ticking:
     def tick(self, sensor: str) -> tuple[list[dg.RunRequest], str]:
         """The runs that one tick of `new_data` or `retraining_sensor` asks for, and why it asks for none."""
         defs = self.defs
-        ours = {"model_runs": (defs.resources or {})["model_runs"]}
+        ours = {name: (defs.resources or {})[name] for name in ("model_runs", "tracking")}
         named = f"{self.name}_{sensor}"
         with (
             dg.DagsterInstance.get() as instance,

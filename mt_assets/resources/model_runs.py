@@ -1,5 +1,7 @@
 """The run at work: it holds the locks of its models and keeps to one version of everything it reads."""
 
+import os
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -7,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import dagster as dg
+import psutil
 from pydantic import Field, PrivateAttr
 
 from mt_assets.resources.narrator import Narrator, began, narrator
@@ -99,14 +102,42 @@ ATTENDED_TAG = "mt_assets/attended"
 """Tag of a run whose caller asks for further rounds by itself, so that the sensor must not."""
 
 
+BEGUN = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+"""States of a run that somebody is about to execute, or executes."""
+
+
 def further_rounds(tags: Mapping[str, str]) -> int:
     """How many rounds a run adds to the first search."""
     return int(tags.get(ROUND_TAG, 0))
 
 
+PROCESS_TAG = "mt_assets/process"
+"""Tag of a run that a command line executes itself: host, number and start of its process."""
+
+
+def this_process() -> str:
+    """The value of `PROCESS_TAG` for this process."""
+    return f"{socket.gethostname()}/{os.getpid()}/{psutil.Process().create_time():.2f}"
+
+
+def _is_gone(process: str) -> bool:
+    """Whether a process of this host has ended; those of other hosts are not known."""
+    host, number, began = process.rsplit("/", 2)
+    if host != socket.gethostname():
+        return False
+    try:
+        return f"{psutil.Process(int(number)).create_time():.2f}" != began
+    except psutil.NoSuchProcess:
+        return True
+
+
 def report_killed_runs(store: ModelStore, instance: dg.DagsterInstance | None) -> list[str]:
     """Report every run of a model that was killed as failed, and forget it. Returns their ids."""
     killed = lock.killed_runs(store.folder)
+    if instance:  # those of a command line that was killed before they took the lock
+        begun = instance.get_runs(dg.RunsFilter(tags={MODEL_TAG: store.name}, statuses=BEGUN))
+        known = [run for run in begun if PROCESS_TAG in run.tags and run.run_id not in killed]
+        killed += [run.run_id for run in known if _is_gone(run.tags[PROCESS_TAG])]
     for run_id in killed:
         run = instance.get_run_by_id(run_id) if instance else None
         if instance and run and not run.is_finished:

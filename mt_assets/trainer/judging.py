@@ -60,7 +60,7 @@ def judge(
         present = store.champion()
         champion, fresh = _champion_view(run, present, profile, splits, test)
         rows = splits.test[fresh]
-        frame = test.take(rows).frame([profile.target.column])
+        frame = test.take(rows).frame()
         decision = decide_promotion(
             plan=plan,
             spec=spec,
