@@ -188,6 +188,15 @@ def rollback(name: ModelName) -> None:
     show_change(out, put_back(name))
 
 
+@app.command("accept-schema")
+def accept_schema(name: ModelName) -> None:
+    """Hold the data of a model to the form that it has now; nothing is trained."""
+    from mt_assets.console import show_accepted
+    from mt_assets.schema_acceptance import accept_schema as accept
+
+    show_accepted(out, accept(name))
+
+
 def main() -> None:
     """Run the command line; what a person can mend is told in one paragraph, without a trace."""
     try:

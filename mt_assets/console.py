@@ -17,6 +17,7 @@ from mt_assets.trainer.planning.plan import TrainingPlan
 if TYPE_CHECKING:
     from mt_assets.model_versions import Change, VersionRow
     from mt_assets.result import TrainingResult
+    from mt_assets.schema_acceptance import AcceptedSchema
     from mt_assets.trainer.search.result import SearchProgress
     from mt_assets.training_run import Outcome
 
@@ -184,6 +185,14 @@ def show_change(console: Console, change: "Change") -> None:
         before = f"; before it was version {change.before}" if change.before else ""
         console.print(f"Version {change.champion} is now the champion of {change.model}{before}.", markup=False)
     console.print(change.registry, markup=False)
+
+
+def show_accepted(console: Console, accepted: "AcceptedSchema") -> None:
+    """Show what has changed in the form that data is held to."""
+    for change in accepted.changes:
+        console.print(change, markup=False)
+    held = "has this form now" if accepted.changes else "had this form already"
+    console.print(f"The schema of {accepted.model} {held} ({accepted.rows:,} rows looked at).", markup=False)
 
 
 def _grid(*columns: str) -> Grid:

@@ -24,14 +24,14 @@ def plan_only(spec: TrainingSpec) -> TrainingPlan:
     DataError
         If the data cannot be read, or cannot be learned from as the spec asks.
     """
-    with trainer.Sources(_table_of_asset) as sources:
+    with trainer.Sources(last_table_of_asset) as sources:
         table = Table.of(trainer.read_given(spec, sources.read))
-    profile = trainer.profile_data(table, spec, read_recommendations(spec, _file_of_asset))
+    profile = trainer.profile_data(table, spec, read_recommendations(spec, last_file_of_asset))
     splits = trainer.split_data(table, profile, spec, None)
     return trainer.make_plan(spec, table, profile, splits)
 
 
-def _table_of_asset(key: str) -> "pa.Table":
+def last_table_of_asset(key: str) -> "pa.Table":
     """What an asset of some code location has made last, as far as the persistent instance knows."""
     from mt_assets.resources.asset_tables import table_of_asset
 
@@ -39,7 +39,7 @@ def _table_of_asset(key: str) -> "pa.Table":
         return table_of_asset(instance, key)
 
 
-def _file_of_asset(key: str) -> Path:
+def last_file_of_asset(key: str) -> Path:
     """The file that an asset of some code location has written last."""
     from mt_assets.resources.asset_tables import file_of_asset
 

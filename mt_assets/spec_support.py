@@ -27,10 +27,6 @@ LIMITS: dict[str, tuple[Callable[[Any], bool] | tuple[Any, ...], str]] = {
     "seasonality": ((None,), LEAVE_OUT),
     "knownAhead": (((),), LEAVE_OUT),
     "promotion.approval": (("auto",), "`auto`"),
-    "retraining.onNewData": ((True,), "true"),
-    "retraining.minNewRows": ((1,), "1"),
-    "retraining.driftThreshold": ((None,), LEAVE_OUT),
-    "retraining.cooldown": ((0,), "0"),
     "sensitiveColumns": (((),), LEAVE_OUT),
     "options.device": (("auto", "cpu"), "`auto`, `cpu`"),
 }

@@ -39,6 +39,7 @@ GRAPH: dict[str, tuple[str, dict[str, bool]]] = {
     "experiment_run": ("promotion_decision", {"tracked": False}),
     "registered_model": ("experiment_run", {"tracked": False}),
     "training_result": ("registered_model", {"quality_gates": True}),
+    "retraining_decision": ("raw_data", {}),
 }
 
 HEAVY = {
@@ -90,7 +91,7 @@ def test_every_asset_says_what_it_is(graph: Any, asset: str) -> None:
 
 
 def test_the_jobs_train_everything_and_everything_but_the_reading(defs: dg.Definitions) -> None:
-    made = set(GRAPH) - {"source_data"}
+    made = set(GRAPH) - {"source_data", "retraining_decision"}
     for name, expected in (("churn_training", made), ("churn_retraining", made - {"raw_data"})):
         job = defs.resolve_job_def(name)
         assert {key.path[1] for key in job.asset_layer.selected_asset_keys} == expected
@@ -113,7 +114,8 @@ def test_without_a_cron_expression_there_is_no_schedule(tmp_path: Path) -> None:
 
 
 def test_the_sensors_run_from_the_start(defs: dg.Definitions) -> None:
-    for name in ("mt_assets_failures", "mt_assets_housekeeping"):
+    ours = ("churn_new_data", "churn_retraining_sensor")
+    for name in ("mt_assets_failures", "mt_assets_housekeeping", *ours):
         assert defs.resolve_sensor_def(name).default_status == dg.DefaultSensorStatus.RUNNING
 
 

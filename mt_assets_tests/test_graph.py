@@ -338,7 +338,9 @@ def test_the_figures_are_those_of_the_run(trained: Trained) -> None:
     assert (result["data"]["rows"], result["data"]["columns"]) == (len(table), len(table.columns))
     assert result["metadata"]["nTrials"] == trials
     assert 0 <= result["metadata"]["bestTrialNumber"] < trials
-    assert result["metadata"]["trainingTime"] == pytest.approx(sum(result["budget"]["phases"].values()))
+    phases = result["budget"]["phases"]
+    assert result["budget"]["spent"] == pytest.approx(sum(phases.values()), abs=0.01)
+    assert result["metadata"]["trainingTime"] == pytest.approx(sum(phases.values()) - phases["start_and_between"])
     assert result["leaderboard"][0]["algorithm"] == result["algorithm"]
     assert sum(row["trials"] for row in result["leaderboard"]) == trials
     assert result["bestParams"]

@@ -62,7 +62,7 @@ def test_data_that_breaks_the_schema_is_refused_and_the_champion_stays(model: Mo
     assert error is not None
     assert "'income'" in error.message
     assert error.phase == "raw_data"
-    assert any("kept/data_schema.json" in suggestion for suggestion in error.suggestions)
+    assert any("mt-assets accept-schema churn" in suggestion for suggestion in error.suggestions)
     assert model.pointers() == before
     assert model.store.champion() == champion
     with dg.DagsterInstance.get() as instance:
@@ -115,11 +115,13 @@ def test_the_retraining_job_trains_on_what_was_read_and_a_missed_gate_promotes_n
     assert model.store.champion() == champion
 
 
-def test_the_form_of_the_data_can_be_accepted_as_new(model: Model) -> None:
+def test_the_form_of_the_data_can_be_accepted_as_new(
+    model: Model, mt_assets: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What the message says helps; a champion that cannot predict for such data stays, and the reason is told."""
-    kept = model.store.folder / "kept" / "data_schema.json"
     pd.read_csv(model.data).drop(columns="income").to_csv(model.data, index=False)
-    kept.unlink()
+    monkeypatch.setenv("MT_ASSETS_SPECS", str(model.path))
+    assert mt_assets("accept-schema", "churn").code == 0
     outcome = model.train()
     assert outcome.exit_code == 0
     assert outcome.result.promotion is not None

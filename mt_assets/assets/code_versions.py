@@ -23,6 +23,7 @@ _CODE_OF_PHASE: dict[str, tuple[str, ...]] = {
     "promotion": ("trainer/promotion.py", "trainer/judging.py"),
     "predictions": ("scoring.py", "predictions.py", "trainer/evaluation", "trainer/retraining"),
     "tracking": ("resources", "trainer/reporting"),
+    "retraining": ("trainer/retraining",),
     "result": ("trainer/reporting", "result.py"),
 }
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,11 @@ from mt_assets.assets import metadata as show
 from mt_assets.assets.code_versions import code_version
 from mt_assets.assets.phase import OWNERS, AssetFace, Made, PhaseRun, phase
 from mt_assets.feature_recommendations import read_recommendations
-from mt_assets.resources.asset_tables import file_of_asset, table_of_asset
+from mt_assets.resources.asset_tables import file_of_asset, table_of_asset, versions_of_assets
 from mt_assets.resources.study_storage import study_storage_url
 from mt_assets.spec import AssetSource, SqlSource, TrainingSpec
+from mt_assets.trainer.errors import DataError, UnsettledError
+from mt_assets.trainer.retraining.history import KEPT_SCHEMA, History, Reading, question
 
 if TYPE_CHECKING:
     from mt_assets.trainer.data.profile import DataProfile
@@ -24,9 +27,6 @@ if TYPE_CHECKING:
 
 DATA_VERSION_TAG = "dagster/data_version"
 """Tag by which Dagster knows the data version of an observation; stable, but without a public name."""
-
-SCHEMA = "data_schema"
-"""Name under which the store keeps the schema that was inferred first."""
 
 
 def build_data_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
@@ -63,15 +63,21 @@ def build_data_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
     )
     def raw_data(run: PhaseRun) -> Made:
         trainer.check_study_storage(study_storage_url())
+        # Before their tables are loaded: one that is made again meanwhile is then noticed as new.
+        made = versions_of_assets(run.context.instance, spec)
         with trainer.Sources(partial(table_of_asset, run.context)) as sources:
             version = trainer.fingerprint_given(spec, sources.fingerprint)
             if lie_elsewhere:
                 observed = _version_of_own(spec, sources) if upstream else version
                 run.context.log_event(dg.AssetObservation(source_key, tags={DATA_VERSION_TAG: observed}))
-            table = trainer.Table.of(trainer.read_given(spec, sources.read))
-        schema = trainer.read_schema(spec.data_schema) if spec.data_schema else run.store.kept(SCHEMA)
-        expected = schema or trainer.infer_schema(table)
-        form = trainer.check_schema(table, expected)
+            looked_at = trainer.observed_version(spec, sources, made.__getitem__) if upstream else version
+            with _attempt_noted(run, looked_at) as refuse:
+                table = trainer.Table.of(trainer.read_given(spec, sources.read))
+                schema = trainer.read_schema(spec.data_schema) if spec.data_schema else run.store.kept(KEPT_SCHEMA)
+                form = trainer.check_schema(table, schema or trainer.infer_schema(table))
+                checks = [trainer.check_target(table, spec), form]
+                if failed := [check.message for check in checks if not check.passed]:
+                    refuse(" ".join(failed))
         return Made(
             table.noted(form.evidence["notes"]),  # from there they come to the profile's warnings, and to the result's
             metadata={
@@ -81,7 +87,7 @@ def build_data_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
                 "source_version": version,
                 "preview": show.preview(table.take(table.positions[: show.PREVIEW_ROWS]).frame()),
             },
-            checks=[trainer.check_target(table, spec), form],
+            checks=checks,
         )
 
     @phase(
@@ -98,8 +104,8 @@ def build_data_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
         recommended = read_recommendations(spec, partial(file_of_asset, run.context.instance))
         profile: DataProfile = trainer.profile_data(raw_data, spec, recommended)
         # Kept only now: the form of data that cannot be learned from must not be held against its correction.
-        if not spec.data_schema and run.store.kept(SCHEMA) is None:
-            run.store.keep(SCHEMA, trainer.infer_schema(raw_data, profile))
+        if not spec.data_schema and run.store.kept(KEPT_SCHEMA) is None:
+            run.store.keep(KEPT_SCHEMA, trainer.infer_schema(raw_data, profile))
         return Made(
             profile,
             metadata={
@@ -114,6 +120,25 @@ def build_data_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
         )
 
     return [*([source_data] if lie_elsewhere else []), raw_data, data_profile]
+
+
+@contextmanager
+def _attempt_noted(run: PhaseRun, observed: str) -> Iterator[Callable[[str], None]]:
+    """Write down what is read, and why it is refused where it is, so that the same is not tried at every look."""
+    history = History(run.store.store)
+    reading = Reading(observed=observed, question=question(run.spec, run.store.store), run_id=run.run_id)
+    history.note_reading(reading)
+
+    def refuse(why: str) -> None:
+        history.note_reading(reading.model_copy(update={"refused": why}))
+
+    try:
+        yield refuse
+    except UnsettledError:
+        raise
+    except DataError as error:
+        refuse(error.message)
+        raise
 
 
 def _version_of_own(spec: TrainingSpec, sources: Sources) -> str:

@@ -56,6 +56,7 @@ def build_search_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
             storage_url=study_storage_url(),
             deadline=run.clock.search_ends(),
             meanwhile=run.tracking.warm if in_haste else None,
+            warm=trainer.warm_start(run.store) if spec.retraining.warm_start else None,
             progress=lambda state: run.runs.narrator.progress(run.log, state, spec.options.verbosity),
         )
         return Made(

@@ -57,5 +57,4 @@ def _new_form(spec: "TrainingSpec") -> tuple[str, ...]:
     """What to do where the data has another form than it should have."""
     if spec.data_schema:
         return (f"Mend the data, or the schema {spec.data_schema}.",)
-    kept = f"models/{spec.name}/kept/data_schema.json"
-    return ("Mend the data.", f"If the new form is right, remove {kept} below MT_ASSETS_HOME: the next run keeps it.")
+    return ("Mend the data.", f"If the new form is right, accept it: mt-assets accept-schema {spec.name}")

@@ -1,4 +1,4 @@
-"""Sensors: what is put right by itself between runs."""
+"""All sensors of a code location, and those that put right by themselves what went wrong between runs."""
 
 import time
 from collections.abc import Sequence
@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from mt_assets.automation.jobs import searched, training_job_name
+from mt_assets.automation.new_data import build_new_data_sensor
+from mt_assets.automation.retraining import build_retraining_sensor
+from mt_assets.automation.runs import models_of
 from mt_assets.resources.model_runs import (
     ATTENDED_TAG,
     MODEL_TAG,
@@ -34,11 +37,12 @@ GRACE_S = 120.0
 def build_sensors(
     specs: Sequence[TrainingSpec], jobs: "Sequence[UnresolvedAssetJobDefinition]"
 ) -> list[dg.SensorDefinition]:
-    """Build the sensors of a code location; they run from the start."""
+    """Build the sensors of a code location; they run from the start, unless a spec says otherwise."""
     improvable = [spec for spec in specs if spec.retraining.improve_rounds]
     return [
         *([_failures(specs), _housekeeping(specs)] if specs else []),
         *([_further_rounds(improvable, jobs)] if improvable else []),
+        *(build(spec) for spec in specs for build in (build_new_data_sensor, build_retraining_sensor)),
     ]
 
 
@@ -55,7 +59,7 @@ def _failures(specs: Sequence[TrainingSpec]) -> dg.SensorDefinition:
         context: dg.RunFailureSensorContext, model_runs: ModelRuns, tracking: MlflowTracking
     ) -> dg.SkipReason | None:
         run = context.dagster_run
-        names = [name for name in _models_of(run) if model_runs.store(name).failure(run.run_id)]
+        names = [name for name in models_of(run) if model_runs.store(name).failure(run.run_id)]
         for name in names:
             if name in by_name:
                 record_failure(by_name[name], model_runs.store(name), tracking, run.run_id)
@@ -129,15 +133,9 @@ def _report_never_begun(context: dg.SensorEvaluationContext, model_runs: ModelRu
     reported = []
     for record in started:
         run = record.dagster_run
-        names = [name for name in _models_of(run) if name in model_runs.models]
+        names = [name for name in models_of(run) if name in model_runs.models]
         late = record.start_time is not None and time.time() - record.start_time > GRACE_S
         if names and late and all(lock.is_alive(model_runs.store(name).folder, run.run_id) is None for name in names):
             context.instance.report_run_failed(run, "The run's process was killed before it began to work.")
             reported.append(run.run_id)
     return reported
-
-
-def _models_of(run: dg.DagsterRun) -> list[str]:
-    if MODEL_TAG in run.tags:
-        return [run.tags[MODEL_TAG]]
-    return sorted({key.path[0] for key in run.asset_selection or ()})

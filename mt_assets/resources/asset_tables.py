@@ -13,6 +13,7 @@ import dagster as dg
 from dagster._core.definitions.assets.job.asset_job import JobScopedAssetGraph
 from dagster._core.storage.asset_value_loader import AssetValueLoader
 
+from mt_assets.spec import AssetSource, TrainingSpec
 from mt_assets.spec_values import masked_uri
 from mt_assets.trainer.errors import DataError
 
@@ -76,6 +77,19 @@ def file_of_asset(instance: dg.DagsterInstance, key: str) -> Path:
     if not files:
         raise _no_place(key, places, "a file on this machine")
     return files[0]
+
+
+def versions_of_assets(instance: dg.DagsterInstance, spec: TrainingSpec) -> dict[str, str]:
+    """Return, for every asset that a spec takes data from, what changes with each materialization of it.
+
+    Empty before the first one.
+    """
+    sources = (spec.train_data_path, spec.validation_data_path, spec.test_data_path)
+    versions = {}
+    for key in {source.asset for source in sources if isinstance(source, AssetSource)}:
+        made = instance.fetch_materializations(dg.AssetKey.from_user_string(key), limit=1).records
+        versions[key] = f"{made[0].storage_id} at {made[0].timestamp}" if made else ""
+    return versions
 
 
 def _definitions(

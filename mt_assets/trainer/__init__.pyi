@@ -4,6 +4,8 @@ from .data.given import fingerprint_given as fingerprint_given
 from .data.given import read_given as read_given
 from .data.leakage import check_near_perfect as check_near_perfect
 from .data.leakage import check_shift as check_shift
+from .data.observing import observe as observe
+from .data.observing import observed_version as observed_version
 from .data.profile import profile_data as profile_data
 from .data.reading import Sources as Sources
 from .data.reading import fingerprint as fingerprint
@@ -12,6 +14,7 @@ from .data.schema import check_schema as check_schema
 from .data.schema import check_target as check_target
 from .data.schema import infer_schema as infer_schema
 from .data.schema import read_schema as read_schema
+from .data.schema import schema_changes as schema_changes
 from .data.splits import check_splits as check_splits
 from .data.splits import split_data as split_data
 from .data.table import Table as Table
@@ -32,12 +35,14 @@ from .memory import give_back as give_back
 from .planning.plan import make_plan as make_plan
 from .reporting.result import check_quality_gates as check_quality_gates
 from .reporting.result import successful_result as successful_result
+from .retraining.comparing import compare as compare
 from .retraining.drift import measure_drift as measure_drift
 from .search.storage import check_study_storage as check_study_storage
 from .search.study import front_table as front_table
 from .search.study import leaderboard as leaderboard
 from .search.study import run_search as run_search
 from .search.study import select_best as select_best
+from .search.warm_start import warm_start as warm_start
 from .search.workers import start_host as start_host
 from .training import check_loads_elsewhere as check_loads_elsewhere
 from .training import learning_curve as learning_curve

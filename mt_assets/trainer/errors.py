@@ -42,6 +42,10 @@ class DataError(TrainerError):
     exit_code = 2
 
 
+class UnsettledError(DataError):
+    """The data changed while it was read, or is still being written; a moment later it can be read."""
+
+
 class TrainingError(TrainerError):
     """Training could not be completed."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import islice
 from typing import Any, ClassVar, Final
 
 import numpy as np
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from sklearn.utils.class_weight import compute_sample_weight
 
 from mt_assets.trainer.algorithms.algorithm import (
@@ -41,31 +41,50 @@ class _Timed:
         return self.cut_ or bool(super()._should_stop(scores))  # type: ignore[misc]
 
 
-class BestRoundClassifier(_Timed, HistGradientBoostingClassifier):
-    """Predict with the trees up to the best round; scikit-learn keeps those that were grown while waiting for a better.
+class _Packed:
+    """Is stored with all its trees in three arrays: a file of each of thousands would take longer than the fit."""
 
-    Attributes
-    ----------
-    best_round_ : int or None
-        Counted from 1; None where nothing was stopped on: all trees then.
-    """
+    _predictors: list[list[TreePredictor]]
 
-    def predict_proba(self, X: Any) -> np.ndarray:
-        if self.best_round_ is None:
-            return super().predict_proba(X)
-        return next(islice(self.staged_predict_proba(X), self.best_round_ - 1, None))
+    def keep_rounds(self, rounds: int) -> None:
+        """Forget the trees that were grown while waiting for a better round than this one, counted from 1."""
+        del self._predictors[rounds:]
 
-    def predict(self, X: Any) -> np.ndarray:
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()  # type: ignore[assignment]
+        return {**state, "_predictors": _pack(state["_predictors"])} if "_predictors" in state else state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if "_predictors" in state:
+            state = {**state, "_predictors": _unpack(state["_predictors"])}
+        super().__setstate__(state)  # type: ignore[misc]
 
 
-class BestRoundRegressor(_Timed, HistGradientBoostingRegressor):
+def _pack(rounds: list[list[TreePredictor]]) -> dict[str, Any]:
+    trees = [tree for trees in rounds for tree in trees]
+    parts = {
+        "nodes": [tree.nodes for tree in trees],
+        "binned": [tree.binned_left_cat_bitsets for tree in trees],
+        "raw": [tree.raw_left_cat_bitsets for tree in trees],
+    }
+    packed: dict[str, Any] = {name: np.concatenate(arrays) for name, arrays in parts.items() if arrays}
+    ends = {name: np.cumsum([len(array) for array in arrays]) for name, arrays in parts.items()}
+    return {**packed, "ends": ends, "trees_a_round": len(rounds[0]) if rounds else 1}
+
+
+def _unpack(packed: dict[str, Any]) -> list[list[TreePredictor]]:
+    parts = [np.split(packed[name], ends[:-1]) for name, ends in packed["ends"].items() if len(ends)]
+    trees = [TreePredictor(*arrays) for arrays in zip(*parts, strict=True)]
+    step = packed["trees_a_round"]
+    return [trees[at : at + step] for at in range(0, len(trees), step)]
+
+
+class BestRoundClassifier(_Timed, _Packed, HistGradientBoostingClassifier):
+    """Ends at a deadline, and keeps the trees up to its best round."""
+
+
+class BestRoundRegressor(_Timed, _Packed, HistGradientBoostingRegressor):
     """The same for values."""
-
-    def predict(self, X: Any) -> np.ndarray:
-        if self.best_round_ is None:
-            return super().predict(X)
-        return next(islice(self.staged_predict(X), self.best_round_ - 1, None))
 
 
 class GradientBoosting(Algorithm):
@@ -127,7 +146,7 @@ class GradientBoosting(Algorithm):
         deadline: float | None = None,
         checkpoint: Checkpoint | None = None,
     ) -> FitReport:
-        """Fit; with validation rows and patience predict with the best round by log-loss or squared error.
+        """Fit; with validation rows and patience keep the best round by log-loss or squared error.
 
         Rows are weighted, not classes: scikit-learn would not weight the validation rows with the classes.
         """
@@ -135,7 +154,6 @@ class GradientBoosting(Algorithm):
         X = np.where(np.isnan(X).all(axis=0), 0.0, X)
         of_categories = list(range(X.shape[1] - categories, X.shape[1])) or None
         estimator.set_params(categorical_features=of_categories)
-        estimator.best_round_ = None
         weights: dict[str, Any] = {}
         if class_weight is not None:
             weights["sample_weight"] = compute_sample_weight(class_weight, y)
@@ -149,9 +167,9 @@ class GradientBoosting(Algorithm):
         estimator.deadline_ = deadline
         estimator.fit(X, y, X_val=X_valid, y_val=y_valid, **weights)
         del estimator.deadline_  # of this fit alone
-        # The first score is that of no tree at all.
-        estimator.best_round_ = int(np.argmax(estimator.validation_score_[1:])) + 1
-        return FitReport(best_iteration=estimator.best_round_, cut=estimator.cut_)
+        best = int(np.argmax(estimator.validation_score_[1:])) + 1  # the first score is that of no tree at all
+        estimator.keep_rounds(best)
+        return FitReport(best_iteration=best, cut=estimator.cut_)
 
     def memory(self, setting: FitSetting, params: Mapping[str, Any], rows: int, columns: int) -> float:
         """Bins of one byte for each cell, and of the rows that it stops on."""

@@ -199,6 +199,7 @@ class LightGBM(Algorithm):
             callbacks.append(lightgbm.early_stopping(patience or 0, first_metric_only=True, verbose=False))
         estimator.fit(X, y, callbacks=callbacks, **options)
         estimator.set_params(n_estimators=rounds)
+        estimator._evals_result = {}  # a number for each round, of each of which skops would make a file
         return FitReport(best_iteration=int(estimator.best_iteration_) if stops else None, cut=clock.cut)
 
     def memory(self, setting: FitSetting, params: Mapping[str, Any], rows: int, columns: int) -> float:

@@ -81,6 +81,8 @@ class DataProfile(Record):
     quality: QualityScore
     warnings: tuple[str, ...] = ()
     decisions: tuple[Decision, ...] = ()
+    advice: str = ""
+    """Digest of the recommendations that were followed, see `FeatureRecommendations.digest`."""
 
     @property
     def features(self) -> dict[str, Role]:
@@ -131,6 +133,7 @@ def profile_data(table: Table, spec: "TrainingSpec", advice: FeatureRecommendati
         quality=quality,
         warnings=tuple(_warnings(table, target, columns, duplicates, odd, spec)),
         decisions=followed(advice, {column.name: column for column in columns}),
+        advice=advice.digest,
     )
     if not profile.features:
         raise _no_features(profile)

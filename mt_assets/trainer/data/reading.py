@@ -5,7 +5,7 @@ kind of file or place is read (`sources`).
 """
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from hashlib import file_digest, sha256
 from pathlib import Path
@@ -20,7 +20,7 @@ from mt_assets.trainer.data.sources.data_file import DataFile
 from mt_assets.trainer.data.sources.formats import format_of
 from mt_assets.trainer.data.sources.local_files import local_files
 from mt_assets.trainer.data.table import Table, plain, with_notes
-from mt_assets.trainer.errors import DataError
+from mt_assets.trainer.errors import DataError, UnsettledError
 
 Source = str | Path | Sequence[str | Path] | SqlSource | AssetSource
 """Where a table is: files (paths, globs, folders, addresses), a database query, or another asset."""
@@ -41,6 +41,7 @@ class Sources:
         self._read_asset = read_asset
         self._stack = ExitStack()
         self._files: dict[tuple[str, ...], list[DataFile]] = {}
+        self._stamps: dict[DataFile, str] = {}
         self._rows: dict[SqlSource | AssetSource, pa.Table] = {}
 
     def __enter__(self) -> Self:
@@ -63,10 +64,19 @@ class Sources:
         ------
         DataError
             The source does not exist, cannot be read as what its name says, has no rows, or its files' columns differ.
+        UnsettledError
+            A file changed while it was read.
         """
         if isinstance(source, SqlSource | AssetSource):
             return self._rows_of(source)
-        return _read_files(self._files_of(source))
+        files = self._files_of(source)
+        try:
+            table = _read_files(files)
+        except DataError:
+            self._refuse_changed(files)  # then what was found says nothing
+            raise
+        self._refuse_changed(files)
+        return table
 
     def fingerprint(self, source: Source) -> str:
         """Sha256 over the content of a source.
@@ -79,31 +89,34 @@ class Sources:
         DataError
             As `read`.
         """
-        whole = sha256()
         if isinstance(source, SqlSource | AssetSource):
             table = self._rows_of(source)
             hashes = content_hashes(Table(table))
             hashes.sort()
-            whole.update("\0".join(sorted(table.column_names)).encode())
+            whole = sha256("\0".join(sorted(table.column_names)).encode())
             whole.update(hashes.tobytes())
             return whole.hexdigest()
-        for file in self._files_of(source):
-            try:
-                with file.path.open("rb") as raw:
-                    whole.update(file_digest(raw, "sha256").digest())
-            except OSError as error:
-                raise file.unreadable(error) from error
-        return whole.hexdigest()
+        return together(digest_of(file) for file in self._files_of(source))
 
     def _files_of(self, source: str | Path | Sequence[str | Path]) -> list[DataFile]:
         names = tuple(map(str, [source] if isinstance(source, str | Path) else source))
         if names not in self._files:
             self._files[names] = [file for name in names for file in self._located(name)]
+            self._stamps |= {file: _stamp(file) for file in self._files[names]}
         if not self._files[names]:
             raise DataError(
                 "The list of data files is empty.", suggestions=("Name at least one file in trainDataPath.",)
             )
         return self._files[names]
+
+    def _refuse_changed(self, files: Sequence[DataFile]) -> None:
+        """Refuse files that are no more what they were when they were first seen."""
+        changed = [file for file in files if _stamp(file) != self._stamps[file]]
+        if changed:
+            raise UnsettledError(
+                f"The file {changed[0]} changed while it was read.",
+                suggestions=("Run this again when the file is written whole.",),
+            )
 
     def _located(self, name: str) -> list[DataFile]:
         if "://" not in name:
@@ -139,6 +152,27 @@ def fingerprint(source: Source) -> str:
     """The fingerprint of one source, see `Sources.fingerprint`."""
     with Sources() as sources:
         return sources.fingerprint(source)
+
+
+def digest_of(file: DataFile) -> str:
+    """Sha256 of a file's bytes; DataError where it cannot be read."""
+    try:
+        with file.path.open("rb") as raw:
+            return file_digest(raw, "sha256").hexdigest()
+    except OSError as error:
+        raise file.unreadable(error) from error
+
+
+def together(digests: Iterable[str]) -> str:
+    """The fingerprint of several files, by the digests of their bytes in their order."""
+    return sha256(b"".join(map(bytes.fromhex, digests))).hexdigest()
+
+
+def _stamp(file: DataFile) -> str:
+    try:
+        return file.stamp
+    except OSError:
+        return ""  # what reads it says why
 
 
 def _read_files(files: list[DataFile]) -> pa.Table:

@@ -6,6 +6,7 @@ the transformations compute (`features.columns`).
 
 from collections.abc import Mapping
 from functools import cache
+from hashlib import sha256
 from typing import Annotated, Any, Final, Literal, Protocol, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -61,6 +62,11 @@ class FeatureRecommendations(_Part):
     """Columns to leave out. A list, or a mapping of column to reason."""
     transform: dict[str, Transformation | RecommendedTransformation] = {}
     """Numeric columns and what becomes of them: a transformation's name, or that with a reason."""
+
+    @property
+    def digest(self) -> str:
+        """A digest of what is recommended; empty where nothing is."""
+        return "" if self == NO_ADVICE else sha256(self.model_dump_json().encode()).hexdigest()
 
     @property
     def used(self) -> Mapping[str, str] | None:

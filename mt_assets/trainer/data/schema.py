@@ -78,6 +78,31 @@ def infer_schema(table: Table, profile: DataProfile | None = None) -> TableSchem
     return TableSchema(yaml=to_yaml(schema), labels=labels, missing=missing)
 
 
+def schema_changes(before: TableSchema | None, now: TableSchema) -> list[str]:
+    """Tell in sentences what one schema asks for that another did not; empty where both ask for the same."""
+    old = _schema(before.yaml).columns if before else {}
+    new = _schema(now.yaml).columns
+    changes = [f"'{name}' is new: {_asked(new[name])}." for name in new if name not in old]
+    changes += [f"'{name}' is gone." for name in old if name not in new]
+    for name in (name for name in new if name in old):
+        if _asked(old[name]) != _asked(new[name]):
+            changes.append(f"'{name}' is {_asked(new[name])}; before it was {_asked(old[name])}.")
+        known, found = (set(each.labels.get(name, ())) if each else set() for each in (before, now))
+        for labels, told in ((found - known, "has the new labels"), (known - found, "has lost the labels")):
+            if labels and known and found:
+                shown = sorted(labels)[:10]
+                more = f" and {len(labels) - len(shown)} more" if len(labels) > len(shown) else ""
+                changes.append(f"'{name}' {told} {', '.join(map(repr, shown))}{more}.")
+    return changes
+
+
+def _asked(column: pandera.Column) -> str:
+    """What a schema asks of a column, in words."""
+    kind = "anything" if column.dtype is None else _named(column.dtype)
+    may = [said for said, is_so in (("may be missing", column.nullable), ("may go", not column.required)) if is_so]
+    return f"{kind} ({', '.join(may)})" if may else kind
+
+
 def read_schema(path: str | Path) -> TableSchema:
     """Read a pandera schema that a person wrote in YAML.
 

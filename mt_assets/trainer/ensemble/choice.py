@@ -139,8 +139,8 @@ def _shortlist(study: StudyResult, best: TrialRecord, most: int) -> list[TrialRe
 
 
 REFIT_SECONDS = 2.0
-"""Where time is limited, a candidate whose models are too large to be kept is no member if a fit took longer: it would
-be fitted again, and a model of hundreds of megabytes takes as long again to be stored and told."""
+"""Where time is limited, a candidate that would have to be fitted again (its models are too large to be kept, or it was
+judged on a single fold) is no member if a fit took longer, unless it is the best."""
 
 
 def _loaded(
@@ -151,8 +151,8 @@ def _loaded(
     for trial in trials:
         folds = [fold for fold in map(cache.get, trial.fold_keys) if fold is not None]
         parts = [fold.prediction for fold in folds]
-        large = any(fold.model == TOO_LARGE for fold in folds)
-        slow = large and trial.seconds > REFIT_SECONDS * len(folds)
+        again = len(folds) == 1 or any(fold.model == TOO_LARGE for fold in folds)
+        slow = again and trial.seconds > REFIT_SECONDS * len(folds) and trial is not trials[0]
         if len(parts) == len(trial.fold_keys) and not (in_haste and slow):
             found.append(trial)
             predictions.append(np.concatenate(parts))

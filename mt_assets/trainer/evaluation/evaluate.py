@@ -42,6 +42,8 @@ _BATCH_ROWS = 10_000
 _GAP_ERRORS = 3.0
 """How far the test score may fall behind the folds, in standard errors: by chance alone once in hundreds of models."""
 
+_PREDICTIONS, _POSITIONS = "test_predictions.npy", "test_positions.npy"
+
 Values = dict[str, float | None]
 
 
@@ -119,6 +121,15 @@ class Evaluation(Record):
             }
             for name, value in self.test.items()
         ]
+
+    def predicted(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """What the model predicted for some of the test rows, probabilities [n, k] or values [n]."""
+        stored = (self.attachment(name) for name in (_PREDICTIONS, _POSITIONS))
+        predictions, known = (np.load(BytesIO(each or b""), allow_pickle=False) for each in stored)
+        if self.out_of_fold:  # there are no test rows
+            return predictions[:0]
+        order = np.argsort(known)
+        return predictions[order[np.searchsorted(known, positions, sorter=order)]]
 
     def small_plots(self) -> dict[str, bytes]:
         """The plots for metadata by name, palette PNGs of at most 60 KB together."""
@@ -286,7 +297,7 @@ def _attach(
     goal: Goal,
     threshold: float | npt.NDArray[np.float64],
 ) -> None:
-    for name, array in (("test_predictions.npy", judged.prediction), ("test_positions.npy", judged.positions)):
+    for name, array in ((_PREDICTIONS, judged.prediction), (_POSITIONS, judged.positions)):
         out = BytesIO()
         np.save(out, array, allow_pickle=False)
         evaluation.attach(name, out.getvalue())

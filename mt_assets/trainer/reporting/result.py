@@ -67,7 +67,10 @@ def successful_result(
         "experiment_run": recorded,
         "registered_model": registered,
     }
-    return TrainingResult(success=True, **_parts(spec, stored, training.seconds, training.doubts))
+    parts = _parts(spec, stored, training.seconds, training.doubts)
+    if spent is not None:
+        parts["budget"] = _budget(spec, training.seconds, spent)
+    return TrainingResult(success=True, **parts)
 
 
 def failed_result(spec: TrainingSpec, store: ModelStore, run_id: str) -> TrainingResult:
@@ -98,12 +101,20 @@ def check_quality_gates(promotion: PromotionDecision) -> Check:
     )
 
 
+def _budget(spec: TrainingSpec, seconds: Mapping[str, float], spent: float | None = None) -> Budget:
+    """Where the time went; without `spent` the phases are all that is known of it."""
+    if spent is None:
+        return Budget(asked=spec.options.time_budget, spent=sum(seconds.values()), phases=dict(seconds))
+    between = {"start_and_between": round(max(0.0, spent - sum(seconds.values())), 3)}
+    return Budget(asked=spec.options.time_budget, spent=round(spent, 3), phases={**seconds, **between})
+
+
 def _parts(
     spec: TrainingSpec, stored: Mapping[str, Any], seconds: Mapping[str, float], doubts: Sequence[str]
 ) -> dict[str, Any]:
     """Return the keys of the result that the stored assets can fill."""
     parts: dict[str, Any] = {
-        "budget": Budget(asked=spec.options.time_budget, spent=sum(seconds.values()), phases=dict(seconds)),
+        "budget": _budget(spec, seconds),
         "artifacts": _artifacts([path for name in ARTIFACTS if name in stored for path in _files(stored[name])]),
     }
     metadata: dict[str, Any] = {"training_time": sum(seconds.values())}

@@ -1,1 +1,1 @@
-"""When a model is to be trained again: what has changed, and what is made of it."""
+"""When a model is trained again: what was seen of the data, what follows from it, and what was decided before."""

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Trigger:
-    """Why a model is to be trained again.
+    """A reason to train again that does not lie in the data.
 
     Attributes
     ----------
     kind : str
-        What speaks: `feedback`, say.
+        Such as `feedback`; the rule of the decision is `train.<kind>`.
     reason : str
         One sentence.
     identity : str
-        The same for the same cause, so that one cause leads to one training.
+        What makes it this trigger and no other; each is handled once.
     """
 
     kind: str

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, Trial
 
-from mt_assets.trainer.algorithms.algorithm import Params
+from mt_assets.trainer.algorithms.algorithm import Params, within
 from mt_assets.trainer.planning.candidates import BOOSTED
 
 CHOICE = "algorithm"
@@ -31,7 +31,8 @@ class SearchSpace:
     """The spaces of all competing algorithms as one, and their start configurations in the order of their trials.
 
     The first of every algorithm comes first, then the others of boosted trees, in turn, then those of the rest: it is
-    boosted trees that published configurations make better.
+    boosted trees that published configurations make better. What earlier data found best is tried after the very first,
+    which is the quickest.
 
     Parameters
     ----------
@@ -40,6 +41,9 @@ class SearchSpace:
     starts : mapping of algorithm to its start configurations
     most : int, optional
         How many of them to begin with.
+    warm : sequence of (algorithm, parameters)
+        What earlier data found best. A value is brought inside the present range, and what the parameters do not tell
+        is as in the algorithm's first start configuration.
     """
 
     def __init__(
@@ -47,12 +51,26 @@ class SearchSpace:
         spaces: Mapping[str, Mapping[str, BaseDistribution]],
         starts: Mapping[str, tuple[Params, ...]],
         most: int | None = None,
+        warm: Sequence[tuple[str, Params]] = (),
     ) -> None:
         self.spaces = spaces
         rounds = max(len(each) for each in starts.values())
         dealt = [(at, name) for at in range(rounds) for name in spaces if at < len(starts[name])]
         dealt.sort(key=lambda each: (each[0] > 0) + (each[0] > 0 and each[1] not in BOOSTED))
-        self.starts = [(name, starts[name][at]) for at, name in dealt[:most]]
+        own = [(name, starts[name][at]) for at, name in dealt]
+        earlier = [(name, self._inside(name, params, starts[name][0])) for name, params in warm if name in spaces]
+        known: list[tuple[str, Params]] = []
+        for start in [own[0], *earlier, *own[1:]]:
+            if start not in known:
+                known.append(start)
+        self.starts = known[:most]
+        self.first = {name: starts[name][0] for name in spaces}
+
+    def _inside(self, algorithm: str, params: Params, otherwise: Params) -> Params:
+        """The parameters, as far as the algorithm's space has them."""
+        space = self.spaces[algorithm]
+        near = within(space, {name: value for name, value in params.items() if name in space})
+        return {**otherwise, **{name: value for name, value in near.items() if _holds(space[name], value)}}
 
     @property
     def several(self) -> bool:
@@ -87,6 +105,16 @@ class SearchSpace:
         algorithm = str(trial.params[CHOICE]) if self.several else next(iter(self.spaces))
         of_study = {parameter: self.name(algorithm, parameter) for parameter in self.spaces[algorithm]}
         return algorithm, {own: trial.params[name] for own, name in of_study.items() if name in trial.params}
+
+
+def _holds(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether a value that lies in the range is one of the choices, or on the steps, where there are such."""
+    match distribution:
+        case CategoricalDistribution(choices=choices):
+            return value in choices
+        case FloatDistribution(low=low, step=float(step)) | IntDistribution(low=low, step=int(step)):
+            return math.isclose((value - low) / step, round((value - low) / step), abs_tol=1e-8)
+    return True
 
 
 def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
@@ -125,7 +153,7 @@ def grid(space: SearchSpace, points: int, seed: int) -> list[dict[str, Any]]:
     tried = [space.point(*start) for start in space.starts]
     of_algorithms: list[list[dict[str, Any]]] = []
     for name, own in space.spaces.items():
-        levels = _levels(own, next(params for algorithm, params in space.starts if algorithm == name), share)
+        levels = _levels(own, space.first[name], share)
         found = [space.point(name, dict(zip(own, values, strict=True))) for values in itertools.product(*levels)]
         found = [point for point in found if point not in tried][: max(share, 0)]
         order = np.random.default_rng([seed, len(of_algorithms)]).permutation(len(found))

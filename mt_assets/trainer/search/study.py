@@ -56,6 +56,7 @@ from mt_assets.trainer.search.selection import (
 from mt_assets.trainer.search.space import SearchSpace
 from mt_assets.trainer.search.tasks import Failure, Job, Task
 from mt_assets.trainer.search.time_shares import TimeShares
+from mt_assets.trainer.search.warm_start import WarmStart
 from mt_assets.trainer.search.workers import Lost, WorkerPool
 from mt_assets.trainer.store.atomic import sweep
 
@@ -91,6 +92,7 @@ def run_search(
     progress: Callable[[SearchProgress], None] | None = None,
     meanwhile: Callable[[], None] | None = None,
     seed: int | None = None,
+    warm: WarmStart | None = None,
 ) -> StudyResult:
     """Search the best candidate, or go on with the search of the same work where it stopped.
 
@@ -113,6 +115,8 @@ def run_search(
         Called once, when the first fits are at work: this process has little to do then.
     seed : int, optional
         Of the proposals; the plan's by default.
+    warm : WarmStart, optional
+        What earlier data found best.
 
     Returns
     -------
@@ -127,7 +131,7 @@ def run_search(
         cache = FoldCache(folder / FOLDS_FOLDER)
         sweep(cache.folder)
         fits = FoldFits(plan, table, profile, splits, preprocessor, cache, scratch)
-        search = _Search(plan, splits, fits, plan.seed if seed is None else seed, progress)
+        search = _Search(plan, splits, fits, plan.seed if seed is None else seed, progress, warm)
         search.open(folder, storage_url, limited=deadline is not None or plan.timeout is not None)
         stopped_by: StoppedBy = search.ended
         if not search.done:
@@ -150,6 +154,7 @@ class _Search:
         fits: FoldFits,
         seed: int,
         progress: Callable[[SearchProgress], None] | None,
+        warm: WarmStart | None,
     ) -> None:
         spaces = {
             name: search_space(algorithm(name), fits.setting, plan.search_space.get(name, {}))
@@ -159,11 +164,13 @@ class _Search:
         self.fits = fits
         self.seed = seed
         self.progress = progress
+        self.warm = warm
         wanted = plan.n_trials if plan.search_enabled else len(plan.algorithms)
         self.space = SearchSpace(
             {name: space for name, (space, _) in spaces.items()},
             {name: starts for name, (_, starts) in spaces.items()},
             None if plan.sampler == "tpe" else max(len(plan.algorithms), wanted // STARTS_SHARE),
+            warm.starts if warm else (),
         )
         self.objectives = plan.objectives or (plan.metric,)
         self.directions = tuple(DIRECTION[name] for name in self.objectives)
@@ -195,6 +202,7 @@ class _Search:
                 each: {name: repr(own) for name, own in ranges.items()} for each, ranges in self.space.spaces.items()
             },
             made_for=self.proposals.made_for,
+            warm=self.warm.starts if self.warm else (),
         )[:32]
         self.ledger = Ledger(name, self.fits.content, self.directions, self.space, self.total, folder, storage_url)
         pruning = Pruning(self.plan.pruner, len(self.fits.folds), self.direction, len(self.space.starts), name)
@@ -231,9 +239,11 @@ class _Search:
         if self.plan.timeout is not None:
             limit = min(limit, began + self.plan.timeout - before)
         if limit < float("inf"):
-            self.shares = TimeShares(began, limit, self.plan.workers)
+            self.shares = TimeShares(began, limit, self.plan.workers, self.plan.threads)
             self._choose_folds(pool)
         while not self.done:
+            if self.shares is not None:
+                limit = self.shares.search_ends(len(self.fits.folds))
             if self.complete and time.monotonic() > limit:
                 return self._cut(pool, limit)
             self._give(pool, limit)
@@ -252,7 +262,7 @@ class _Search:
         measured = self.ledger.measured
         if measured is None and self.plan.folds_by_time and not self.complete:
             name = next((each for each in PILOTS if each in self.plan.algorithms), self.plan.algorithms[0])
-            candidate = next(Candidate(*start) for start in self.space.starts if start[0] == name)
+            candidate = Candidate(name, self.space.first[name])
             if isinstance(self.memory.verdict(candidate, ()), Failure):
                 return  # each trial tells it
             pool.submit(Task(PILOT, candidate, 0, self.shares.pilot_deadline()))
@@ -358,6 +368,8 @@ class _Search:
         else:
             self.ledger.finish(each.trial, each.judged, outcome, constrained=bool(self.plan.constraints))
             self.complete = self.complete or not outcome.pruned
+            if self.shares is not None:
+                self.shares.note(outcome, self.goal)
         self.opened.remove(each)
         if self.progress is not None:
             self._tell_progress(self.progress, each.number, limit)
@@ -420,7 +432,7 @@ class _Search:
                 FoldRows(fold=fold, encoded=encoded, fitted=fitted, stopped=stopped, fits=fits)
                 for (fold, encoded, fitted, stopped), fits in sorted(seen.items())
             ),
-            decisions=self.folds_used,
+            decisions=(*(self.warm.decisions if self.warm else ()), *self.folds_used),
         )  # fmt: skip
 
 

@@ -9,6 +9,9 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from mt_assets.trainer.evaluation.goal import Goal, Standing
+from mt_assets.trainer.search.candidate import CandidateResult
+
 WANTED_CANDIDATES: Final = 12
 """So many candidates should fit into the time, before each of them is held to every fold: a dozen start configurations
 of several kinds gain more, together, than more folds for fewer of them."""
@@ -28,7 +31,17 @@ LEAST_SECONDS: Final = 0.5
 """No fit is told to be over sooner: a booster has a few rounds by then."""
 
 
-@dataclass(frozen=True)
+QUICK_FIT: Final = 1.0
+"""Seconds of a final fit that what comes after the search has room for."""
+
+SPEED_UP: Final = 1.5
+"""Of a booster by its second thread, at least."""
+
+FINAL_SHARE: Final = 0.3
+"""Of the time, that is kept for the final fit at most."""
+
+
+@dataclass
 class TimeShares:
     """Deals out the time of a search.
 
@@ -36,12 +49,16 @@ class TimeShares:
     ----------
     began, limit : float
         When it began, and when it has to be over, by `time.monotonic()`.
-    workers : int
+    workers, threads : int
+        Fits at once in the search, and threads of the final fit.
     """
 
     began: float
     limit: float
     workers: int
+    threads: int
+    _best: Standing | None = None
+    _best_seconds: float = 0.0
 
     def affordable_folds(self, seconds: float, folds: int) -> int:
         """How many folds each trial can run on, when a fit takes so long: at least one."""
@@ -51,6 +68,22 @@ class TimeShares:
     def pilot_deadline(self) -> float:
         """When the fit that is measured stops."""
         return self.began + max(LEAST_SECONDS, PILOT_SHARE * (self.limit - self.began))
+
+    def note(self, outcome: CandidateResult, goal: Goal) -> None:
+        """Remember how long a fit of the best candidate takes: it will be fitted once more, on all rows."""
+        standing = Standing(outcome.score, outcome.violation, goal.terms.threshold)
+        if not outcome.pruned and (self._best is None or goal.better(standing, self._best)):
+            self._best = standing
+            self._best_seconds = sum(fold.seconds for fold in outcome.folds) / len(outcome.folds)
+
+    def search_ends(self, folds: int) -> float:
+        """When trials have to be over, so that the best candidate's final fit has time as well.
+
+        A fit on a fold has `1 - 1/folds` of the rows, and one thread; the final fit has all of both.
+        """
+        alone = self._best_seconds * folds / max(folds - 1, 1)
+        longer = alone / (SPEED_UP if self.threads > 1 else 1.0) - QUICK_FIT
+        return self.limit - min(max(longer, 0.0), FINAL_SHARE * (self.limit - self.began))
 
     def deadline(self, now: float, folds_left: int, folds: int, *, gradual: bool) -> float:
         """When a fit has to be over, so that its trial ends in time with no more than its share.

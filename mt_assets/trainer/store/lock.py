@@ -89,6 +89,12 @@ def killed_runs(folder: Path) -> list[str]:
     return sorted(run_id for run_id in run_ids if is_alive(folder, run_id) is False)
 
 
+def live_runs(folder: Path) -> list[str]:
+    """Return the ids of the runs that hold or await the model's lock now."""
+    run_ids = {path.name.split(".")[0] for path in _markers(folder, "*")}
+    return sorted(run_id for run_id in run_ids if is_alive(folder, run_id))
+
+
 def forget_run(folder: Path, run_id: str) -> None:
     """Remove the traces of a killed run, once it has been reported."""
     for path in _markers(folder, run_id):

@@ -10,6 +10,7 @@
   pending/champion       there while the tracker has not heard which version a person made the champion
   failures/<run>.json    what stopped a run
   predictions/           new rows as the champion scored them, where the spec names no other place
+  retraining/            what was seen of the data and decided about it, see `trainer.retraining.history`
   folds/, study.journal  finished fold results and Optuna studies
   runs/, lock            who is at work
 """
@@ -269,7 +270,7 @@ class ModelStore:
 
     def sweep(self) -> None:
         """Remove what killed runs left half-written. Only for the holder of the model's lock."""
-        for part in ("objects", "current", "kept", "versions", "pending", "failures", "folds", "."):
+        for part in ("objects", "current", "kept", "versions", "pending", "failures", "folds", "retraining", "."):
             sweep(self.folder / part)
 
     def _read(self, relative: str, kind: type[R]) -> R | None:

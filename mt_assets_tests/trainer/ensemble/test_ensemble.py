@@ -280,6 +280,16 @@ def test_a_model_too_large_to_keep_is_fitted_once(tmp_path: Path) -> None:
     assert check_fit_rows(training.splits, trained=trained).passed
 
 
+def test_members_that_were_judged_on_one_fold_are_fitted_on_everything(tmp_path: Path) -> None:
+    """Where time is so short that trials run on one fold, its models have not seen all rows."""
+    training = search(customers(), tmp_path, ALGORITHMS)
+    members = [member.model_copy(update={"fold_keys": member.fold_keys[:1]}) for member in training.best.ensemble]
+    training = replace(training, best=training.best.model_copy(update={"ensemble": tuple(members)}))
+    trained = training.final()
+    assert len(trained.model.estimators) == len(members)
+    assert check_fit_rows(training.splits, trained=trained).passed
+
+
 @pytest.mark.parametrize(("most", "kept"), [(100, False), (1_000_000, True)])
 def test_a_model_is_kept_up_to_a_size(tmp_path: Path, most: int, kept: bool) -> None:
     models = FoldModels(tmp_path, keep=True, most=most)

@@ -51,6 +51,15 @@ class DataFile:
         return cls(path, str(path))
 
     @property
+    def stamp(self) -> str:
+        """What changes when the file does: size, times of its last change, and which file of the disk it is.
+
+        The time that the file system itself keeps of the last change is part of it, since nobody can set that one back.
+        """
+        known = self.path.stat()
+        return f"{known.st_size}:{known.st_mtime_ns}:{known.st_ctime_ns}:{known.st_ino}"
+
+    @property
     def compression(self) -> str | None:
         """The suffix by which it is compressed, or None."""
         suffix = self.path.suffix.lower()

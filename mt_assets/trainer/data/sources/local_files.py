@@ -12,8 +12,8 @@ from mt_assets.trainer.errors import DataError
 def local_files(name: str) -> list[DataFile]:
     """The files that a path means, in the order of their names.
 
-    A folder means the tables that lie directly in it, `**` in a glob any depth of folders. Files whose names begin with
-    a dot are left out, unless one is named in full.
+    A folder means the tables that lie directly in it, `**` in a glob any depth of folders. What programs put beside
+    tables while they write them is left out, unless it is named in full: hidden files and folders, and `_temporary`.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def local_files(name: str) -> list[DataFile]:
                 suggestions=("Rename the file after what it is, or export it as CSV or Parquet.",),
             )
         return [DataFile.local(path)]
-    tables = [match for match in _matches(path) if is_table(match.name) and match.is_file()]
+    tables = [match for match in _matches(path) if _is_finished(path, match) and match.is_file()]
     if tables:
         return [DataFile.local(table) for table in tables]
     if path.is_dir():
@@ -50,6 +50,12 @@ def local_files(name: str) -> list[DataFile]:
 def is_table(name: str) -> bool:
     """Whether a file of this name, found in a folder, is one of the tables there."""
     return not name.startswith(".") and format_of(name) is not None
+
+
+def _is_finished(asked: Path, match: Path) -> bool:
+    """Whether a file that was found is a table, and does not lie in a folder of half-written or hidden ones."""
+    folders = set(match.parent.parts) - set(asked.parts)
+    return is_table(match.name) and not any(part.startswith((".", "_temporary")) for part in folders)
 
 
 def _matches(path: Path) -> list[Path]:

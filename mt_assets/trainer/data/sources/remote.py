@@ -5,6 +5,9 @@ reads from the environment (AWS_ENDPOINT_URL and the like). They never reach a m
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -21,19 +24,59 @@ if TYPE_CHECKING:
 INSTALL = "pip install 'mt-assets[cloud]'"
 
 
-def download(address: str, folder: Path) -> list[DataFile]:
-    """Fetch the files that an address means into an empty folder, in the order of their names.
+STAMPS = (
+    *("ETag", "etag", "md5Hash", "content_md5", "Content-MD5", "generation", "VersionId"),
+    *("updated", "mtime", "LastModified", "last_modified", "Last-Modified", "size"),
+)
+"""What places tell of a file that changes when the file does, under the names that each of them has for it."""
 
-    A glob or a folder means several, where the place can list its files. Nothing is held in memory.
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file at an address, not fetched yet.
+
+    Attributes
+    ----------
+    filesystem : fsspec.AbstractFileSystem
+    path : str
+        As that file system knows it.
+    shown : str
+        How messages name it, without secrets.
+    """
+
+    filesystem: "AbstractFileSystem"
+    path: str
+    shown: str
+
+    def stamp(self) -> str | None:
+        """What changes when the file does, as far as the place tells of such a thing."""
+        with _told(self.shown):
+            known = self.filesystem.info(self.path)
+        found = {name: str(known[name]) for name in STAMPS if known.get(name) is not None}
+        return None if set(found) <= {"size"} else " ".join(f"{name}={value}" for name, value in found.items())
+
+    def fetch(self, folder: Path) -> DataFile:
+        """Bring it into an empty folder that is yet to be made. Nothing is held in memory."""
+        with _told(self.shown):
+            target = folder / _file_name(self.path)
+            target.parent.mkdir()
+            self.filesystem.get_file(self.path, str(target))
+            return DataFile(target, self.shown)
+
+
+def remote_files(address: str) -> list[RemoteFile]:
+    """The files that an address means, in the order of their names.
+
+    A glob or a folder means several, where the place can list its files.
 
     Raises
     ------
     DataError
-        The address means no file, cannot be reached or not be read, or a package for it is missing.
+        The address means no file, cannot be reached, or a package for it is missing.
     """
     shown = masked_uri(address)
     files, path = _filesystem(address, shown)
-    try:
+    with _told(shown):
         files.invalidate_cache()  # what was listed minutes ago in this process says nothing about now
         found = _found(files, path)
         if not found:
@@ -41,20 +84,24 @@ def download(address: str, folder: Path) -> list[DataFile]:
                 f"There is no table at {shown}; files that can be read end in {readable_suffixes()}.",
                 suggestions=("Check the address, and that the credentials in use may list it.",),
             )
-        fetched = []
-        for at, remote in enumerate(found):
-            target = folder / f"{at:06d}" / _file_name(remote)
-            target.parent.mkdir()
-            files.get_file(remote, str(target))
-            name = shown if len(found) == 1 else masked_uri(files.unstrip_protocol(remote))
-            fetched.append(DataFile(target, name))
-        return fetched
+        names = [shown] if len(found) == 1 else [masked_uri(files.unstrip_protocol(each)) for each in found]
+        return [RemoteFile(files, each, name) for each, name in zip(found, names, strict=True)]
+
+
+def download(address: str, folder: Path) -> list[DataFile]:
+    """Fetch the files that an address means into an empty folder, see `remote_files`."""
+    return [file.fetch(folder / f"{at:06d}") for at, file in enumerate(remote_files(address))]
+
+
+@contextmanager
+def _told(shown: str) -> Iterator[None]:
+    """What goes wrong at an address, as an error that a person can act on."""
+    try:
+        yield
     except DataError:
         raise
-    except OSError as error:
-        if isinstance(error, FileNotFoundError):
-            raise _refused(f"There is no file {shown}.", "Check the address.") from None
-        raise _unreachable(shown, error) from None
+    except FileNotFoundError:
+        raise _refused(f"There is no file {shown}.", "Check the address.") from None
     except Exception as error:  # each kind of place raises the errors of its own library, which no common class binds
         raise _unreachable(shown, error) from None
 
