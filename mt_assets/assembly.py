@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from mt_assets.assets.graph import build_assets, build_refused_spec
+from mt_assets.automation.champion_jobs import build_champion_jobs
 from mt_assets.automation.decisions import build_decision_asset
 from mt_assets.automation.jobs import build_jobs
 from mt_assets.automation.predictions import build_scoring
@@ -55,11 +56,13 @@ def build_definitions(
                 *(build_decision_asset(spec) for spec in specs),
                 *(build_refused_spec(path, error) for path, error in (refused or {}).items()),
             ],
-            jobs=[*jobs, *(job for each in scoring for job in each.jobs or ())],
-            schedules=[
-                *(schedule for spec in specs for schedule in build_schedules(spec)),
-                *(schedule for each in scoring for schedule in each.schedules or ()),
+            jobs=[
+                *jobs,
+                *(job for spec in specs for job in build_champion_jobs(spec)),
+                *(job for each in scoring for job in each.jobs or ()),
             ],
+            schedules=[schedule for spec in specs for schedule in build_schedules(spec)]
+            + [schedule for each in scoring for schedule in each.schedules or ()],
             sensors=[*build_sensors(specs, jobs), *(sensor for each in scoring for sensor in each.sensors or ())],
             resources={
                 "model_runs": model_runs,

@@ -164,28 +164,64 @@ def models(
     show_versions(out, list_versions(name))
 
 
+Version = Annotated[int, typer.Argument(metavar="VERSION", show_default=False)]
+By = Annotated[str, typer.Option(metavar="WHO", help="Who decides; by default the user of this machine.")]
+Comment = Annotated[str, typer.Option(metavar="TEXT", help="Why; it is kept with the version.")]
+
+
 @app.command()
 def promote(
     name: ModelName,
-    version: Annotated[int, typer.Argument(metavar="VERSION", show_default=False)],
+    version: Version,
     despite_gates: Annotated[
         bool, typer.Option("--despite-gates", help="Also where the version missed a quality gate.")
     ] = False,
+    by: By = "",
+    comment: Comment = "",
 ) -> None:
     """Make a version the champion by hand, here and in the registry."""
+    from mt_assets import model_versions
     from mt_assets.console import show_change
-    from mt_assets.model_versions import promote as make_champion
 
-    show_change(out, make_champion(name, version, despite_gates=despite_gates))
+    said = model_versions.Signature(by, comment)
+    change = model_versions.promote(model_versions.named(name), version, said, despite_gates=despite_gates)
+    show_change(out, change)
 
 
 @app.command()
-def rollback(name: ModelName) -> None:
-    """Put the previous champion back; doing it again undoes it."""
+def approve(
+    name: ModelName,
+    version: Annotated[
+        int | None, typer.Argument(metavar="[VERSION]", help="By default the one that waits.", show_default=False)
+    ] = None,
+    by: By = "",
+    comment: Comment = "",
+) -> None:
+    """Make the version that waits for approval (`promotion.approval: manual`) the champion."""
+    from mt_assets import model_versions
     from mt_assets.console import show_change
-    from mt_assets.model_versions import rollback as put_back
 
-    show_change(out, put_back(name))
+    said = model_versions.Signature(by, comment)
+    show_change(out, model_versions.approve(model_versions.named(name), version, said))
+
+
+@app.command()
+def reject(name: ModelName, version: Version, by: By = "", comment: Comment = "") -> None:
+    """Refuse the version that waits for approval; the champion stays."""
+    from mt_assets import model_versions
+
+    model_versions.reject(model_versions.named(name), version, model_versions.Signature(by, comment))
+    out.print(f"Version {version} of {name} stays a challenger.", markup=False)
+
+
+@app.command()
+def rollback(name: ModelName, by: By = "", comment: Comment = "") -> None:
+    """Put the previous champion back; doing it again undoes it."""
+    from mt_assets import model_versions
+    from mt_assets.console import show_change
+
+    said = model_versions.Signature(by, comment)
+    show_change(out, model_versions.rollback(model_versions.named(name), said))
 
 
 @app.command("accept-schema")

@@ -1,10 +1,12 @@
 """The versions of models by hand: what there is, which one serves, and changing that.
 
-What belongs here: what `mt-assets models`, `promote` and `rollback` do. What does not: how a training decides by itself
-whether its model takes over (`trainer.promotion`), and how the registry is talked to (`resources.tracking`).
+What belongs here: what `mt-assets models`, `promote`, `approve`, `reject` and `rollback` and the jobs of the same names
+do. What does not: how a training decides by itself whether its model takes over (`trainer.promotion`), and how the
+registry is talked to (`resources.tracking`).
 """
 
 import difflib
+import getpass
 from dataclasses import dataclass
 
 from mt_assets.resources.recording import tell_champion
@@ -14,7 +16,8 @@ from mt_assets.spec_folder import find_specs, read_specs, specs_place
 from mt_assets.trainer.errors import SpecError, StoreError
 from mt_assets.trainer.model import TrainedModel
 from mt_assets.trainer.store.home import home_folder
-from mt_assets.trainer.store.model_store import ModelStore, ModelVersion
+from mt_assets.trainer.store.model_store import ModelStore, now
+from mt_assets.trainer.store.versions import AWAITING, Approval, ModelVersion
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class VersionRow:
     trained : str
         UTC, ISO 8601.
     verdict : str
-        Of the training itself.
+        Of the training itself, or a person's.
     """
 
     model: str
@@ -63,6 +66,64 @@ class Change:
     champion: int
     before: int | None
     registry: str
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained model, and the registry that is told who serves.
+
+    Attributes
+    ----------
+    store : ModelStore
+    tracking : MlflowTracking
+    spec : TrainingSpec or None
+        The model's spec where it is at hand; it says which registry the model is in.
+    """
+
+    store: ModelStore
+    tracking: MlflowTracking
+    spec: TrainingSpec | None
+
+    @property
+    def name(self) -> str:
+        return self.store.name
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Who decides, and why.
+
+    Attributes
+    ----------
+    by : str
+        By default the user of the operating system.
+    comment : str
+    """
+
+    by: str = ""
+    comment: str = ""
+
+    def approval(self, *, granted: bool) -> Approval:
+        return Approval(granted=granted, by=self.by or _user(), comment=self.comment, at=now())
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a user of a container has a number and may have no name
+        return "unknown"
+
+
+def named(name: str) -> Model:
+    """The trained model of that name, with the tracker of this place.
+
+    Raises
+    ------
+    SpecError
+        No model of that name was trained.
+    """
+    store = model_store(name)
+    return Model(store, MlflowTracking(), _spec_of(store.name))
 
 
 def model_store(name: str) -> ModelStore:
@@ -118,8 +179,17 @@ def _row(store: ModelStore, version: ModelVersion) -> VersionRow:
         metric=version.metric,
         score=version.score,
         trained=version.created,
-        verdict=version.verdict.replace("_", " "),
+        verdict=_told(store, version),
     )
+
+
+def _told(store: ModelStore, version: ModelVersion) -> str:
+    """What became of a version, as a person reads it."""
+    if version.verdict != AWAITING:
+        return version.verdict.replace("_", " ")
+    if version.approval is not None:
+        return f"{'approved' if version.approval.granted else 'rejected'} by {version.approval.by}"
+    return "awaiting approval" if store.awaiting() == version else "superseded"
 
 
 def version_model(store: ModelStore, version: ModelVersion) -> TrainedModel:
@@ -153,65 +223,106 @@ def chosen_version(store: ModelStore, number: int | None) -> ModelVersion:
     return known[wanted]
 
 
-def promote(name: str, number: int, *, despite_gates: bool = False) -> Change:
+def promote(model: Model, number: int, said: Signature, *, despite_gates: bool = False) -> Change:
     """Make a version the champion by hand, in the store and in the registry.
-
-    Parameters
-    ----------
-    name : str
-    number : int
-    despite_gates : bool
-        Also where the version missed a quality gate.
 
     Raises
     ------
     SpecError
-        There is no such model or version, it cannot be read, or it missed a gate.
+        There is no such version, it cannot be read, or it missed a gate.
     """
-    store = model_store(name)
-    version = chosen_version(store, number)
+    version = chosen_version(model.store, number)
     if version.missed_gates and not despite_gates:
         raise SpecError(
-            f"Version {number} of {store.name} missed a quality gate: {' '.join(version.missed_gates)}",
+            f"Version {number} of {model.name} missed a quality gate: {' '.join(version.missed_gates)}",
             suggestions=("Promote another version.", "Say --despite-gates if you want it all the same."),
         )
-    return _crown(store, version)
+    champion = model.store.champion()
+    return _crown(model, version, said, instead_of=champion.number if champion else None)
 
 
-def rollback(name: str) -> Change:
+def rollback(model: Model, said: Signature) -> Change:
     """Put the champion before the present one back; doing it again undoes it.
 
     Raises
     ------
     SpecError
-        There is no such model, or no champion before the present one.
+        There is no champion before the present one.
     """
-    store = model_store(name)
-    champion = store.champion()
+    champion = model.store.champion()
     if champion is None or champion.previous is None:
         raise SpecError(
-            f"{store.name} has had {'one champion' if champion else 'no champion'} so far, so there is none to go back "
+            f"{model.name} has had {'one champion' if champion else 'no champion'} so far, so there is none to go back "
             "to.",
-            suggestions=(f"Promote a version by its number: `mt-assets promote {store.name} VERSION`.",),
+            suggestions=(f"Promote a version by its number: `mt-assets promote {model.name} VERSION`.",),
         )
-    return _crown(store, chosen_version(store, champion.previous))
+    return _crown(model, chosen_version(model.store, champion.previous), said, instead_of=champion.number)
 
 
-def _crown(store: ModelStore, version: ModelVersion) -> Change:
+def approve(model: Model, number: int | None, said: Signature) -> Change:
+    """Make the version that waits for approval the champion, in place of the one that it was compared with.
+
+    Parameters
+    ----------
+    model : Model
+    number : int or None
+        Of the version, to be sure that it is the one that was looked at.
+    said : Signature
+
+    Raises
+    ------
+    SpecError
+        That version does not wait, or none does.
+    """
+    version = _waiting(model, number)
+    return _crown(model, version, said, instead_of=version.compared_with)
+
+
+def reject(model: Model, number: int, said: Signature) -> None:
+    """Refuse the version that waits for approval; it stays a challenger.
+
+    Raises
+    ------
+    SpecError
+        That version does not wait.
+    """
+    model.store.note_approval(_waiting(model, number), said.approval(granted=False))
+
+
+def _waiting(model: Model, number: int | None) -> ModelVersion:
+    waiting = model.store.awaiting()
+    if waiting is not None and number in (None, waiting.number):
+        return waiting
+    if number is None:
+        message = f"No version of {model.name} waits for approval."
+    else:
+        other = f"; version {waiting.number} does" if waiting else ""
+        message = (
+            f"Version {chosen_version(model.store, number).number} of {model.name} does not wait for approval{other}."
+        )
+    raise SpecError(
+        message,
+        suggestions=(
+            f"`mt-assets models {model.name}` shows what became of each version.",
+            f"`mt-assets promote {model.name} VERSION` makes any version the champion.",
+        ),
+    )
+
+
+def _crown(model: Model, version: ModelVersion, said: Signature, *, instead_of: int | None) -> Change:
+    store = model.store
     version_model(store, version).model  # noqa: B018  # a model that is damaged or gone must not serve
-    champion = store.champion()
-    before = champion.number if champion else None
-    if not store.crown(version.number, instead_of=before):
+    if not store.crown(version.number, instead_of=instead_of, approval=said.approval(granted=True)):
         raise StoreError(
             f"Another champion of {store.name} was named at this very moment.",
             suggestions=(f"Look at it with `mt-assets models {store.name}`, and try again if you still want to.",),
         )
-    answer = tell_champion(store, MlflowTracking(), _spec_of(store.name))
+    answer = tell_champion(store, model.tracking, model.spec)
     told = f"The alias `champion` of {answer.name} in the registry is now on version {answer.version}."
     return Change(
         model=store.name,
         champion=version.number,
-        before=before,
+        before=instead_of,
         registry=told if answer.status == "registered" else answer.reason,
     )
 

@@ -169,6 +169,8 @@ class TrainingResult(ResultSection):
     """Each quality gate with its value and verdict."""
     promotion: PlainMapping | None = None
     """Whether the model became champion, and why."""
+    fairness: PlainMapping | None = None
+    """Figures of each group of the sensitive columns, and how far the groups lie apart; None without such columns."""
     budget: Budget = Budget()
     """The time asked for and spent."""
     warnings: tuple[str, ...] = ()

@@ -430,6 +430,8 @@ class TrainingSpec(Section):
     """New rows that the champion scores, and how live metrics come of them; without it there is no such asset."""
     sensitive_columns: Columns = ()
     """Columns by whose groups fairness is reported."""
+    outputs: Annotated[tuple[Literal["model_card"], ...], AfterValidator(no_duplicates)] = ()
+    """What is made besides: `model_card` is a Markdown file about the model, for people who are to use it."""
     options: Options = Options()
     """Settings of the run itself."""
 

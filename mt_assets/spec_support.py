@@ -26,8 +26,6 @@ LIMITS: dict[str, tuple[Callable[[Any], bool] | tuple[Any, ...], str]] = {
     "frequency": ((None,), LEAVE_OUT),
     "seasonality": ((None,), LEAVE_OUT),
     "knownAhead": (((),), LEAVE_OUT),
-    "promotion.approval": (("auto",), "`auto`"),
-    "sensitiveColumns": (((),), LEAVE_OUT),
     "options.device": (("auto", "cpu"), "`auto`, `cpu`"),
 }
 """Key -> (values that this version can serve, as a list or as a test; how those are told to a person)."""
@@ -115,6 +113,13 @@ def _columns(spec: TrainingSpec) -> Iterator[Problem]:
     ):
         if column == target:
             yield Problem((key,), f"is {shown(column)}, which is also `targetColumn`; name another column")
+    if target in spec.sensitive_columns:
+        text = f"lists the target {shown(target)}; groups are made of other columns: take it out"
+        yield Problem(("sensitiveColumns",), text)
+    for gate in spec.quality_gates:
+        if gate.startswith("fairness.") and not spec.sensitive_columns:
+            text = "needs groups to look at: name their columns in `sensitiveColumns`, or take the gate out"
+            yield Problem(("qualityGates", gate), text)
     if spec.feature_types.get(target) in ("id", "drop"):
         text = f"is {shown(spec.feature_types[target])}, but this column is `targetColumn`; take the entry out"
         yield Problem(("featureTypes", target), text)

@@ -57,6 +57,9 @@ METRIC_NAMES: dict[str, tuple[str, ...]] = {
 MODEL_FIGURES = ("latency_ms", "size_mb")
 """What a gate can ask of the model itself: milliseconds for one row, megabytes on disk."""
 
+FAIRNESS_FIGURES = ("demographic_parity_difference", "demographic_parity_ratio", "equalized_odds_difference")
+"""What a gate can ask of the groups of sensitive columns, of a target of two classes; the worst column counts."""
+
 SLUG_LENGTH = 60
 """Longest name. With an asset's or job's name behind it, it stays within 100 characters: a name that a person can still
 read in a list, and far below the 255 that file systems take."""
@@ -182,7 +185,8 @@ class Gate:
     Attributes
     ----------
     metric : str
-        `test.`, `validation.`, `cv.` or `model.` and a name, for example `test.roc_auc` or `cv.accuracy_std`.
+        `test.`, `validation.`, `cv.`, `model.` or `fairness.` and a name, for example `test.roc_auc` or
+        `cv.accuracy_std`.
     operator : {">=", "<=", ">", "<"}
     bound : float
         Finite, in the unit of the metric.
@@ -219,6 +223,7 @@ GATE_METRICS: dict[str, frozenset[str]] = {
         [f"{part}.{name}" for part in ("test", "validation") for name in names]
         + [f"cv.{name}_{statistic}" for name in names for statistic in ("mean", "std")]
         + [f"model.{name}" for name in MODEL_FIGURES]
+        + [f"fairness.{name}" for name in FAIRNESS_FIGURES if task == "classification"]
     )
     for task, names in METRIC_NAMES.items()
 }

@@ -26,7 +26,8 @@ from mt_assets.trainer.errors import StoreError, TrainingError
 from mt_assets.trainer.recovery.failures import UNEXPLAINED, exit_code, interrupted
 from mt_assets.trainer.reporting.result import failed_result
 from mt_assets.trainer.store.home import home_folder
-from mt_assets.trainer.store.model_store import AssetVersion, ModelStore, RunStore
+from mt_assets.trainer.store.model_store import ModelStore, RunStore
+from mt_assets.trainer.store.versions import AssetVersion
 
 MISSED_GATE = 3
 """Exit code of a training whose model missed a quality gate."""

@@ -288,7 +288,7 @@ def test_the_result_has_the_keys_of_the_contract(trained: Trained) -> None:
     assert set(result) == {
         *("success", "modelPath", "metrics", "bestParams", "featureImportance", "experiment", "metadata", "artifacts"),
         *("algorithm", "metric", "threshold", "leaderboard", "decisions", "gates", "promotion", "budget", "data"),
-        *("warnings", "suggestions"),
+        *("warnings", "suggestions", "fairness"),
     }
     assert set(result["metrics"]) == {"test", "crossValidation", "baseline", "validation"}
     assert set(result["experiment"]) == {"runId", "experimentId", "trackingUri"}

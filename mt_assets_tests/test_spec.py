@@ -445,9 +445,6 @@ NOT_YET: dict[str, Any] = {
     "frequency": "D",
     "seasonality": 7,
     "knownAhead": ["a"],
-    "promotion.approval": "manual",
-    "retraining.improveRounds": 1,
-    "sensitiveColumns": ["a"],
     "options.device": "gpu",
 }
 

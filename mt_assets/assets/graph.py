@@ -6,8 +6,10 @@ from pathlib import Path
 
 import dagster as dg
 
+from mt_assets.assets.card import build_card_assets
 from mt_assets.assets.data import build_data_assets
 from mt_assets.assets.evaluation import build_evaluation_assets
+from mt_assets.assets.fairness import build_fairness_assets
 from mt_assets.assets.planning import build_planning_assets
 from mt_assets.assets.predictions import build_prediction_assets
 from mt_assets.assets.preprocessing import build_preprocessing_assets
@@ -28,7 +30,9 @@ BUILDERS = (
     build_search_assets,
     build_training_assets,
     build_evaluation_assets,
+    build_fairness_assets,
     build_promotion_assets,
+    build_card_assets,
     build_tracking_assets,
     build_result_assets,
     build_prediction_assets,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mt_assets.trainer.checks import Check
+from mt_assets.trainer.reporting.markdown import plain
 
 if TYPE_CHECKING:
     from mt_assets.trainer.data.table import Table
@@ -19,9 +20,6 @@ PREVIEW_ROWS = 5
 
 CELL_LENGTH = 80
 """Characters of a value that a preview shows; the event log keeps every preview for ever."""
-
-_ESCAPES = {ord(character): f"&#{ord(character)};" for character in "\\`*_{}[]()<>#!|$&"}
-"""What Markdown or HTML could take for markup."""
 
 
 def plot(png: bytes, title: str) -> dg.MarkdownMetadataValue:
@@ -113,6 +111,4 @@ def preview(frame: Any) -> dg.MarkdownMetadataValue:
 
 
 def _plain(value: Any) -> str:
-    text = "" if value is None or value != value else str(value)
-    text = text if len(text) <= CELL_LENGTH else text[: CELL_LENGTH - 1] + "…"
-    return " ".join(text.translate(_ESCAPES).split())
+    return plain(value, CELL_LENGTH)

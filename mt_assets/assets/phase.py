@@ -23,8 +23,9 @@ from mt_assets.spec import TrainingSpec
 from mt_assets.trainer.checks import Check
 from mt_assets.trainer.clock import RunClock
 from mt_assets.trainer.recovery.failures import failure_report
-from mt_assets.trainer.store.model_store import AssetVersion, RunStore
+from mt_assets.trainer.store.model_store import RunStore
 from mt_assets.trainer.store.record import Storable
+from mt_assets.trainer.store.versions import AssetVersion
 
 OWNERS = ["team:ml"]
 

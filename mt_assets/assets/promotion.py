@@ -17,9 +17,17 @@ if TYPE_CHECKING:
     from mt_assets.trainer.data.splits import Splits
     from mt_assets.trainer.data.table import Table
     from mt_assets.trainer.evaluation.evaluate import Evaluation
+    from mt_assets.trainer.evaluation.importance import FeatureImportance
     from mt_assets.trainer.model import TrainedModel
     from mt_assets.trainer.planning.plan import TrainingPlan
+    from mt_assets.trainer.promotion import PromotionDecision
     from mt_assets.trainer.search.result import StudyResult
+
+
+def _guards(decision: PromotionDecision) -> dict[str, dg.TableMetadataValue]:
+    """The comparison in parts of the rows; nothing where there was none."""
+    tables = {"segments": decision.segments, "fairness": decision.fairness}
+    return {name: show.table([each.model_dump() for each in rows]) for name, rows in tables.items() if rows}
 
 
 def build_promotion_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
@@ -31,7 +39,7 @@ def build_promotion_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
                 frozenset({"json"}),
             )
         },
-        after=("test_metrics", "feature_importance"),
+        after=("test_metrics", "feature_importance", *(["fairness"] if spec.sensitive_columns else [])),
     )
     def promotion_decision(
         run: PhaseRun,
@@ -42,6 +50,7 @@ def build_promotion_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
         optuna_study: StudyResult,
         trained_model: TrainedModel,
         test_metrics: Evaluation,
+        feature_importance: FeatureImportance,
     ) -> Made:
         decision = trainer.judge(
             spec,
@@ -52,6 +61,8 @@ def build_promotion_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
             test=test,
             trained=trained_model,
             evaluation=test_metrics,
+            importance=feature_importance,
+            fairness=run.store.read("fairness") if spec.sensitive_columns else None,
             study=optuna_study,
         )
         return Made(
@@ -62,6 +73,8 @@ def build_promotion_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
                 "reason": decision.reason,
                 "suggestions": show.lines([text for gate in decision.gates for text in gate.suggestions]),
                 "gates": show.table([gate.model_dump() for gate in decision.gates]),
+                "test_rows_used": decision.times_test_rows_used,
+                **_guards(decision),
             },
         )
 

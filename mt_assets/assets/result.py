@@ -66,6 +66,8 @@ def build_result_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
             trained=trained_model,
             evaluation=test_metrics,
             importance=feature_importance,
+            fairness=run.store.read("fairness") if spec.sensitive_columns else None,
+            card=run.store.read("model_card") if "model_card" in spec.outputs else None,
             promotion=promotion_decision,
             recorded=experiment_run,
             registered=registered_model,

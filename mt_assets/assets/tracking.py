@@ -44,10 +44,12 @@ def build_tracking_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
             )
         },
         checks={"tracked": False},
-        after=("promotion_decision",),
+        after=spec.outputs or ("promotion_decision",),
     )
     def experiment_run(run: PhaseRun, promotion_decision: PromotionDecision) -> Made:
         store = run.store.store
+        for output in spec.outputs:
+            run.store.pin(output)
         record_pending(spec, store, run.tracking)
         recorded = record_training(spec, store, run.tracking, run.store.training(promotion_decision.challenger_version))
         return Made(recorded, metadata=tracked(recorded), checks=[check_tracked(recorded)])

@@ -29,7 +29,8 @@ SEARCHED = (
 
 def searched(spec: TrainingSpec) -> list[dg.AssetKey]:
     """Keys of the search and of everything after it."""
-    return [dg.AssetKey([spec.name, asset]) for asset in SEARCHED]
+    asked = ("fairness",) if spec.sensitive_columns else ()
+    return [dg.AssetKey([spec.name, asset]) for asset in (*SEARCHED, *asked, *spec.outputs)]
 
 
 def build_jobs(spec: TrainingSpec) -> "list[UnresolvedAssetJobDefinition]":

@@ -17,16 +17,17 @@ from mt_assets.automation.new_data import TICK_S, default_status
 from mt_assets.automation.runs import failed_attempts, run_in_progress, trains
 from mt_assets.automation.triggers import triggers_of
 from mt_assets.resources.model_runs import MODEL_TAG, ModelRuns, report_killed_runs
+from mt_assets.resources.tracking import MlflowTracking
 from mt_assets.spec import TrainingSpec
 from mt_assets.trainer.retraining.decision import (
     Attempts,
     Comparison,
     RetrainingFacts,
-    Trigger,
     decide_retraining,
 )
 from mt_assets.trainer.retraining.history import Compared, History
 from mt_assets.trainer.retraining.trainings import finished, handled_by
+from mt_assets.trainer.retraining.trigger import Trigger
 from mt_assets.trainer.store.model_store import ModelStore, ModelVersion
 
 CAUSE_TAG = "mt_assets/cause"
@@ -46,12 +47,14 @@ def build_retraining_sensor(spec: TrainingSpec) -> dg.SensorDefinition:
         default_status=default_status(spec),
         description=f"Trains {spec.name} again when new data was read, or something else asks for it.",
     )
-    def retraining(context: dg.SensorEvaluationContext, model_runs: ModelRuns) -> dg.SensorResult:
+    def retraining(
+        context: dg.SensorEvaluationContext, model_runs: ModelRuns, tracking: MlflowTracking
+    ) -> dg.SensorResult:
         store = model_runs.store(spec.name)
         report_killed_runs(store, context.instance)
         trained = finished(store)
         last = trained[-1] if trained else None
-        triggers = _unhandled(triggers_of(spec, store, context.instance, last), store, context.instance)
+        triggers = _unhandled(triggers_of(spec, store, context.instance, tracking, last), store, context.instance)
         cause = _cause(store, triggers, last)
         facts = _facts(spec, store, context.instance, trained, triggers, cause)
         tags = {MODEL_TAG: spec.name, CAUSE_TAG: cause, **{_tag_of(each): each.kind for each in triggers}}

@@ -16,7 +16,11 @@ from mt_assets.trainer.store.model_store import ModelStore, ModelVersion
 
 
 def triggers_of(
-    spec: TrainingSpec, store: ModelStore, instance: dg.DagsterInstance, last: ModelVersion | None
+    spec: TrainingSpec,
+    store: ModelStore,
+    instance: dg.DagsterInstance,
+    tracking: MlflowTracking,
+    last: ModelVersion | None,
 ) -> list[Trigger]:
     """Return everything that asks for a training now, handled before or not.
 
@@ -25,17 +29,17 @@ def triggers_of(
     spec : TrainingSpec
     store : ModelStore
     instance : DagsterInstance
+    tracking : MlflowTracking
+        Where feedback may be a metric that somebody logs.
     last : ModelVersion or None
         The last training that has its result; before the first one nothing can ask for another.
     """
     if last is None:
         return []
-    found = [
-        _changed_recommendations(spec, store, instance, last),
-        feedback_trigger(
-            spec, store, file_of_asset=partial(file_of_asset, instance), metric_of=MlflowTracking().feedback
-        ),
-    ]
+    feedback = feedback_trigger(
+        spec, store, file_of_asset=partial(file_of_asset, instance), metric_of=tracking.feedback
+    )
+    found = [feedback, _changed_recommendations(spec, store, instance, last)]
     return [trigger for trigger in found if trigger]
 
 

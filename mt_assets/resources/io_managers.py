@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 
 from mt_assets.resources.model_runs import ModelRuns
-from mt_assets.trainer.store.model_store import AssetVersion
+from mt_assets.trainer.store.versions import AssetVersion
 
 
 class StoreIOManager(dg.IOManager):

@@ -131,21 +131,50 @@ def _move_challenger(client: "MlflowClient", registered: "RegisteredModel", vers
 def _move_champion(
     client: "MlflowClient", registered: "RegisteredModel", version: "ModelVersion", bundle: TrainingBundle
 ) -> str:
-    """Put the alias on the version if it takes over. Returns why not, where that is not plain from the decision."""
-    if not bundle.promotion.takes_over:
-        return ""
+    """Put the alias on the version if it takes over. Returns what a person did to the alias, where that stands."""
     present = _aliased(client, registered, CHAMPION)
+    if present is None and _was_taken_away(client, registered):
+        return (
+            f"A person took the alias `{CHAMPION}` away, and no model has it until a person names one: "
+            f"`mt-assets promote {bundle.spec.name} VERSION`."
+        )
+    if not bundle.promotion.takes_over:
+        return _told_if_foreign(registered, present)
     if present is None or present.version != version.version:
         if present is not None and _is_younger(present, version):
             return f"The alias `{CHAMPION}` stays on version {present.version}, which was trained later."
         if CROWNED in version.tags:
             return f"A person took the alias `{CHAMPION}` from this version."
         if present is not None and not _is_ours_to_move(registered, present, bundle):
-            return f"A person put the alias `{CHAMPION}` on version {present.version}, where it stays."
+            return (
+                _told_if_foreign(registered, present)
+                or f"A person put the alias `{CHAMPION}` on version {present.version}, where it stays."
+            )
         _crown(client, registered.name, version)
     elif CROWNED not in version.tags:
         _crown(client, registered.name, version)
     return ""
+
+
+def _was_taken_away(client: "MlflowClient", registered: "RegisteredModel") -> bool:
+    """Whether the version on which we last put the alias is still there, without it."""
+    from mlflow.exceptions import MlflowException
+
+    number = registered.tags.get(LAST_CROWNED)
+    try:
+        return number is not None and client.get_model_version(registered.name, number) is not None
+    except MlflowException:  # the version was deleted, and the alias with it
+        return False
+
+
+def _told_if_foreign(registered: "RegisteredModel", present: "ModelVersion | None") -> str:
+    """What to say where a person put the alias on a version that no training here has made."""
+    if present is None or TRAINING_ID in present.tags or registered.tags.get(LAST_CROWNED) == str(present.version):
+        return ""
+    return (
+        f"A person put the alias `{CHAMPION}` on version {present.version}, which no training here has made, and there "
+        "it stays; predictions and comparisons here go on with the champion of our own store."
+    )
 
 
 def _crown(client: "MlflowClient", name: str, version: "ModelVersion") -> None:

@@ -12,7 +12,11 @@ from mt_assets import trainer
 from mt_assets.resources.tracking import MlflowTracking, registered_name
 from mt_assets.spec import TrainingSpec
 from mt_assets.trainer.reporting.tracked import ExperimentRun, RegisteredVersion, TrainingBundle
-from mt_assets.trainer.store.model_store import ModelStore, Training
+from mt_assets.trainer.store.model_store import ModelStore, now
+from mt_assets.trainer.store.versions import Approval, ModelVersion, Training
+
+BY_ALIAS = "a person who moved the registry's alias"
+"""Who made a version the champion that was followed from the registry."""
 
 
 def record_training(
@@ -22,7 +26,7 @@ def record_training(
     bundle = _bundle(spec, store, training)
     if spec.experiment_tracking.enabled:
         plots = trainer.study_plots(bundle.study, small=False)
-        bundle = replace(bundle, files={f"{name}.png": png for name, png in plots.items()})
+        bundle = replace(bundle, files={**bundle.files, **{f"{name}.png": png for name, png in plots.items()}})
     recorded = tracking.log_training(bundle)
     store.set_pending(training, pending=recorded.status == "pending")
     return recorded
@@ -34,28 +38,33 @@ def register_training(
     """Register the model of a logged training. Where the tracker is down, the training is remembered as pending."""
     registered = tracking.register(_bundle(spec, store, training), recorded)
     store.set_pending(training, pending=registered.status == "pending")
-    _follow(store, registered)
-    return registered
+    followed = _follow(store, registered)
+    return registered.model_copy(update={"reason": " ".join(text for text in (registered.reason, followed) if text)})
 
 
-def _follow(store: ModelStore, registered: RegisteredVersion) -> None:
-    """Make the version the champion on which a person has put the registry's alias.
+def _follow(store: ModelStore, registered: RegisteredVersion) -> str:
+    """Make the version the champion on which a person has put the registry's alias. Returns what was done, if anything.
 
     What was trained under another home, or registered by other means, is not in the store and cannot be followed.
     """
+    if registered.champion_training_id is None or store.champion_untold:
+        return ""
     champion = store.champion()
-    if registered.champion_training_id is None or store.champion_untold or champion is None:
-        return
     run_id = registered.champion_training_id.removeprefix(f"{store.name}/")
     chosen = [version.number for version in store.versions() if version.run_id == run_id]
-    if chosen and champion.number not in chosen:
-        store.crown(chosen[-1], instead_of=champion.number)
+    if not chosen or (champion is not None and champion.number in chosen):
+        return ""
+    said = Approval(granted=True, by=BY_ALIAS, at=now())
+    if not store.crown(chosen[-1], instead_of=champion.number if champion else None, approval=said):
+        return ""
+    return f"The champion is version {chosen[-1]} now, because a person put the registry's alias `champion` on it."
 
 
 def tell_champion(store: ModelStore, tracking: MlflowTracking, spec: TrainingSpec | None) -> RegisteredVersion:
     """Put the registry's alias `champion` on the version that a person made the champion.
 
-    Where the tracker is down that is remembered, and `record_pending` does it later.
+    Where the tracker is down, or has still to be told of that version itself, this is remembered, and `record_pending`
+    does it later.
 
     Parameters
     ----------
@@ -66,9 +75,15 @@ def tell_champion(store: ModelStore, tracking: MlflowTracking, spec: TrainingSpe
     """
     champion = store.champion()
     version = store.version(champion.number) if champion else None
+    if version is None:
+        return RegisteredVersion(status="disabled", name=store.name, reason="There is no champion.")
+    if spec and not (spec.experiment_tracking.enabled and spec.experiment_tracking.register_model):
+        return RegisteredVersion(status="disabled", name=registered_name(spec), reason="Its models are in no registry.")
     known = store.current("registered_model"), store.current("experiment_run")
-    if version is None or not all(known):
-        return RegisteredVersion(status="disabled", name=store.name, reason="The model is in no registry yet.")
+    if not all(known):
+        store.set_champion_untold(True)
+        reason = "The model is in no registry yet; its alias `champion` follows when it is."
+        return RegisteredVersion(status="pending", name=store.name, reason=reason)
     registered, recorded = (store.get(each.address) for each in known if each)
     assert isinstance(registered, RegisteredVersion)
     assert isinstance(recorded, ExperimentRun)
@@ -84,8 +99,17 @@ def tell_champion(store: ModelStore, tracking: MlflowTracking, spec: TrainingSpe
         spec.experiment_tracking.tracking_uri if spec else recorded.tracking_uri,
         f"{store.name}/{version.run_id}",
     )
-    store.set_champion_untold(answer.status == "pending")
+    store.set_champion_untold(
+        answer.status == "pending" or (answer.status == "disabled" and _comes_later(store, version))
+    )
     return answer
+
+
+def _comes_later(store: ModelStore, version: ModelVersion) -> bool:
+    """Whether the tracker has still to be told of a version: it was down, or the training has not come to it yet."""
+    made = store.current("registered_model")
+    unfinished = version.number == store.versions()[-1].number and (made is None or made.run_id != version.run_id)
+    return unfinished or version.number in [training.number for training in store.pending()]
 
 
 def record_pending(spec: TrainingSpec, store: ModelStore, tracking: MlflowTracking) -> list[int]:
@@ -133,9 +157,11 @@ def _bundle(spec: TrainingSpec, store: ModelStore, training: Training) -> Traini
         evaluation=stored["test_metrics"],
         importance=stored["feature_importance"],
         promotion=stored["promotion_decision"],
+        fairness=stored.get("fairness"),
         training_id=training_id(spec, training.run_id),
         dagster_run_id=training.run_id,
         data_version=stored["raw_data"].digest,
         trained_at=datetime.fromisoformat(training.ended),
         seconds=sum(training.seconds.values()),
+        files={"model_card.md": stored["model_card"].text.encode()} if "model_card" in stored else {},
     )

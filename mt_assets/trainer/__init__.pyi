@@ -25,6 +25,7 @@ from .evaluation.delivery_choice import decide_delivery as decide_delivery
 from .evaluation.evaluate import check_beats_baseline as check_beats_baseline
 from .evaluation.evaluate import check_cv_test_gap as check_cv_test_gap
 from .evaluation.evaluate import evaluate as evaluate
+from .evaluation.fairness import assess_fairness as assess_fairness
 from .evaluation.importance import explain as explain
 from .evaluation.search_plots import learning_curve_plot as learning_curve_plot
 from .evaluation.search_plots import study_plots as study_plots
@@ -33,6 +34,7 @@ from .features.preprocessor import fit_preprocessor as fit_preprocessor
 from .judging import judge as judge
 from .memory import give_back as give_back
 from .planning.plan import make_plan as make_plan
+from .reporting.card import write_card as write_card
 from .reporting.result import check_quality_gates as check_quality_gates
 from .reporting.result import successful_result as successful_result
 from .retraining.comparing import compare as compare

@@ -8,12 +8,18 @@ from mt_assets.trainer.data.splits import Splits
 from mt_assets.trainer.data.table import Table
 from mt_assets.trainer.errors import DataError
 from mt_assets.trainer.evaluation.evaluate import Evaluation
+from mt_assets.trainer.evaluation.fairness import Fairness
+from mt_assets.trainer.evaluation.importance import FeatureImportance
 from mt_assets.trainer.model import TrainedModel
 from mt_assets.trainer.planning.plan import TrainingPlan
-from mt_assets.trainer.promotion import ChampionView, PromotionDecision, decide_promotion, evaluate_gates, rows_digest
+from mt_assets.trainer.promotion.comparison import ChampionView
+from mt_assets.trainer.promotion.decision import PromotionDecision, decide_promotion, rows_digest
+from mt_assets.trainer.promotion.gates import evaluate_gates
+from mt_assets.trainer.promotion.segments import choose_groupings
 from mt_assets.trainer.remedies import with_remedies
 from mt_assets.trainer.search.result import StudyResult
-from mt_assets.trainer.store.model_store import Champion, RunStore
+from mt_assets.trainer.store.model_store import RunStore
+from mt_assets.trainer.store.versions import Champion
 
 
 def judge(
@@ -26,6 +32,8 @@ def judge(
     test: Table,
     trained: TrainedModel,
     evaluation: Evaluation,
+    importance: FeatureImportance,
+    fairness: Fairness | None,
     study: StudyResult,
 ) -> PromotionDecision:
     """Give the trained model a version, decide whether it becomes the champion, and make it so.
@@ -46,7 +54,7 @@ def judge(
         score=evaluation.test.get(plan.metric),
     )
     threshold = trained.facts.delivery.threshold
-    gates = with_remedies(evaluate_gates(spec.gates, evaluation), spec, plan, evaluation, study, threshold)
+    gates = with_remedies(evaluate_gates(spec.gates, evaluation, fairness), spec, plan, evaluation, study, threshold)
     missed = [gate.reason for gate in gates if not gate.passed]
     while True:
         present = store.champion()
@@ -65,10 +73,15 @@ def judge(
             champion=champion,
             test_digest=rows_digest(splits.identities[rows]),
             previous=run.previous("promotion_decision"),
+            groupings=choose_groupings(frame, profile.features, importance.permutation, spec.sensitive_columns),
         )
-        store.note_verdict(version, decision.verdict, missed)
+        store.note_verdict(version, decision.verdict, missed, compared_with=decision.champion_version)
         # A person may have changed the champion meanwhile; then the comparison was with the wrong one.
-        if not decision.takes_over or store.crown(version.number, instead_of=present.number if present else None):
+        if decision.takes_over:
+            settled = store.crown(version.number, instead_of=present.number if present else None)
+        else:
+            settled = store.champion() == present
+        if settled:
             return decision
 
 

@@ -12,7 +12,7 @@ from mt_assets.spec import TrainingSpec
 from mt_assets.spec_values import Gate
 from mt_assets.trainer.evaluation.metrics import METRICS
 from mt_assets.trainer.planning.delivery_rules import ONE_SIDED
-from mt_assets.trainer.promotion import GateVerdict
+from mt_assets.trainer.promotion.gates import GateVerdict
 
 if TYPE_CHECKING:  # these bring estimator libraries along
     from mt_assets.trainer.evaluation.evaluate import Evaluation
@@ -134,6 +134,15 @@ REMEDIES = (
         lambda m: m.part == "model" and "n_estimators" in m.study.best.params,
         "Bound the number of trees in `hyperparameterSearch.searchSpace`; it has {miss.study.best.params[n_estimators]}"
         " now.",
+    ),
+    Remedy(
+        lambda m: m.part == "fairness",
+        "Keep the sensitive columns from the model (`featureTypes: {{<column>: drop}}`); other columns may still tell"
+        " of them.",
+    ),
+    Remedy(
+        lambda m: m.part == "fairness",
+        "Look at the groups in the asset `fairness`: what the data itself says of them no other model mends.",
     ),
     Remedy(
         lambda m: m.of_spread,

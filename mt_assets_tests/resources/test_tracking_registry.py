@@ -109,6 +109,49 @@ def test_alias_that_a_person_removed_stays_removed(registry: Registry, bundle: T
     assert "person" in again.reason
 
 
+def test_a_training_that_takes_over_leaves_a_removed_alias_away_and_says_how_it_comes_back(
+    registry: Registry, bundle: TrainingBundle, retrained: Retrained
+) -> None:
+    registry.take(bundle)
+    registry.connect().delete_registered_model_alias("churn", "champion")
+
+    for verdict in ("promoted", "kept_challenger"):
+        asked = retrained(f"run-{verdict}", hours=1, challenger_version=2, champion_version=1, verdict=verdict)
+        assert "mt-assets promote churn VERSION" in registry.take(asked).reason
+        assert "champion" not in registry.aliases
+    registry.tracking.crown("churn", "churn", None, "churn/run-promoted")
+    assert registry.aliases["champion"] == "2"
+    third = registry.take(retrained("run-3", hours=2, challenger_version=3, champion_version=2, verdict="promoted"))
+    assert (registry.aliases["champion"], third.reason) == ("4", "")
+
+
+def test_a_version_that_was_deleted_with_its_alias_makes_room_for_the_next(
+    registry: Registry, bundle: TrainingBundle, retrained: Retrained
+) -> None:
+    registry.take(bundle)
+    registry.connect().delete_model_version("churn", "1")
+
+    registry.take(retrained("run-2", hours=1, challenger_version=2, champion_version=1, verdict="promoted"))
+
+    assert registry.aliases["champion"] == "2"
+
+
+@pytest.mark.parametrize("verdict", ["promoted", "kept_challenger"])
+def test_an_alias_on_a_model_of_other_making_stays_and_is_told(
+    verdict: str, registry: Registry, bundle: TrainingBundle, retrained: Retrained
+) -> None:
+    registry.take(bundle)
+    client = registry.connect()
+    by_hand = client.create_model_version("churn", source=client.get_model_version("churn", "1").source)
+    registry.person_puts_champion_on(by_hand.version)
+
+    told = registry.take(retrained("run-2", hours=1, challenger_version=2, champion_version=1, verdict=verdict))
+
+    assert registry.aliases["champion"] == str(by_hand.version)
+    assert f"version {by_hand.version}, which no training here has made" in told.reason
+    assert told.champion_training_id is None
+
+
 def test_other_names(registry: Registry, asking: Retrained) -> None:
     named = asking(registered_model_name="Kunden d'Or", experiment_name="Abwanderung")
     version = registry.take(named)

@@ -1,16 +1,19 @@
 """Gates, the paired comparison, and who becomes champion."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mt_assets.spec import TrainingSpec
 from mt_assets.spec_values import Gate
 from mt_assets.trainer.errors import TrainingError
 from mt_assets.trainer.evaluation.evaluate import Evaluation
+from mt_assets.trainer.evaluation.groups import group_rows
 from mt_assets.trainer.evaluation.metrics import METRICS, score
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.promotion import (
     ChampionView,
+    Contest,
     GateVerdict,
     PromotionDecision,
     compare,
@@ -51,9 +54,8 @@ def scored_rows(n: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np
 
 def compared(challenger, champion, y, metric="roc_auc", margin=0.0, **changed):
     positive = 1 if challenger.ndim == 2 else None
-    return compare(
-        challenger, champion, y, metric, positive, **({"margin": margin, "confidence": 0.95, "seed": 0} | changed)
-    )
+    contest = Contest(challenger, champion, y, metric, positive)
+    return compare(contest, **({"margin": margin, "confidence": 0.95, "seed": 0} | changed))
 
 
 def decided(challenger, champion, y, gates=(PASSED,), asked=None, **changed) -> PromotionDecision:
@@ -109,7 +111,8 @@ def test_comparison_of_three_classes_draws_each():
     y = np.repeat([0, 1, 2], [100, 40, 2])
     good = np.full((len(y), 3), 0.1)
     good[np.arange(len(y)), y] = 0.8
-    found = compare(good, rng.dirichlet([1, 1, 1], len(y)), y, "roc_auc", None, margin=0, confidence=0.9, seed=0)
+    contest = Contest(good, rng.dirichlet([1, 1, 1], len(y)), y, "roc_auc", None)
+    found = compare(contest, margin=0, confidence=0.9, seed=0)
     assert found.challenger == 1 and found.lower > 0
 
 
@@ -271,7 +274,39 @@ def test_reuse_of_the_same_test_rows_is_counted():
     first = decided(good, None, y, test_digest=digest)
     second = decided(good, ChampionView(1, poor), y, test_digest=digest, previous=first)
     other = decided(good, ChampionView(1, poor), y, test_digest="other", previous=second)
-    assert [each.times_test_rows_used for each in (first, second, other)] == [1, 2, 1]
+    third = decided(good, ChampionView(1, poor), y, test_digest=digest, previous=second)
+    assert [each.times_test_rows_used for each in (first, second, third, other)] == [1, 2, 3, 1]
+    assert "The same test rows have now decided 3 times in a row" in third.reason
+    assert "in a row" not in first.reason + other.reason
+
+
+def test_the_comparison_says_how_it_was_made():
+    y, good, poor = scored_rows()
+    assert "paired bootstrap" in decided(good, ChampionView(1, poor), y).comparison.method
+
+
+def test_with_manual_approval_what_has_earned_it_waits_and_nothing_else():
+    y, good, poor = scored_rows()
+    manual = {"promotion": {"approval": "manual"}}
+    waiting = [decided(good, None, y, asked=manual), decided(good, ChampionView(1, poor), y, asked=manual)]
+    assert {each.verdict for each in waiting} == {"awaiting_approval"}
+    assert not any(each.takes_over for each in waiting)
+    assert decided(poor, ChampionView(1, good), y, asked=manual).verdict == "kept_challenger"
+    assert decided(good, None, y, gates=(MISSED,), asked=manual).verdict == "rejected_gates"
+
+
+def test_a_challenger_that_is_better_on_the_whole_and_worse_in_a_segment_is_kept():
+    y, good, poor = scored_rows(1_200)
+    segment = pd.Series(np.where(np.arange(1_200) % 4 == 0, "new", "old"), name="customer")
+    challenger = np.where((segment == "new").to_numpy()[:, None], probabilities(1 - good[:, 1]), good)
+    champion = ChampionView(1, np.where((segment == "new").to_numpy()[:, None], good, poor))
+    asked = {"promotion": {"margin": 0.2}}
+    assert decided(challenger, champion, y, asked=asked).verdict == "promoted"
+    kept = decided(challenger, champion, y, asked=asked, groupings=[group_rows(segment, 3)])
+    assert kept.verdict == "kept_challenger"
+    assert "clearly worse in 1 of 2 segments: customer new" in kept.reason
+    few = {"promotion": {"margin": 0.2, "minSegment": 400}}
+    assert decided(challenger, champion, y, asked=few, groupings=[group_rows(segment, 3)]).verdict == "promoted"
 
 
 def test_decision_reads_back_equal(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 
 from mt_assets.spec import TrainingSpec
 from mt_assets.trainer.evaluation.evaluate import Evaluation
+from mt_assets.trainer.evaluation.fairness import Fairness
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.promotion import GateVerdict, evaluate_gates
 from mt_assets.trainer.remedies import MOST, REMEDIES, with_remedies
@@ -59,7 +60,8 @@ def advice(
         cross_validation={"roc_auc_mean": 0.9, "roc_auc_std": 0.02, **(folds or {})}, folds=5, n_test=500,
         gain=0.1, gain_error=0.01, test_error=0.01, latency_ms=40.0, predict_rows_per_second=1.0, size_mb=9.0,
     )  # fmt: skip
-    verdicts = evaluate_gates(spec.gates, evaluation)
+    apart = Fairness(groups=(), columns={}, worst={"demographic_parity_difference": 0.2}, rows=500)
+    verdicts = evaluate_gates(spec.gates, evaluation, apart)
     assert not verdicts[0].passed
     assert "missed by" in verdicts[0].reason
     (told,) = with_remedies(verdicts, spec, plan, evaluation, study, 0.5)
@@ -70,6 +72,8 @@ def advice(
 CASES: dict[str, tuple[str, Callable[[], tuple[str, ...]]]] = {
     "smaller": ("it is a lightgbm now", partial(advice, "model.size_mb", "<=1")),
     "trees": ("it has 300", partial(advice, "model.latency_ms", "<=1")),
+    "unequal": ("featureTypes: {<column>: drop}", partial(advice, "fairness.demographic_parity_difference", "<=0.1")),
+    "groups": ("the groups in the asset", partial(advice, "fairness.demographic_parity_difference", "<=0.1")),
     "folds": ("Folds of few rows wander", partial(advice, "cv.roc_auc_std", "<=0.01")),
     "aim labels": ('objective.constraints.recall: ">=0.9"', partial(advice, "test.recall", ">=0.9")),
     "let it be found": (

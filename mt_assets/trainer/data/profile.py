@@ -13,6 +13,7 @@ from mt_assets.trainer.data.names import meant
 from mt_assets.trainer.data.quality import QualityScore, score_quality
 from mt_assets.trainer.data.recommendations import NO_ADVICE, FeatureRecommendations, Transformation, followed
 from mt_assets.trainer.data.roles import FEATURE_ROLES, ColumnFacts, Role, infer_role
+from mt_assets.trainer.data.sensitive import sensitive_decisions
 from mt_assets.trainer.data.table import Table
 from mt_assets.trainer.data.target import Label, TargetProfile, describe_target, encode_target
 from mt_assets.trainer.errors import DataError
@@ -118,6 +119,8 @@ def profile_data(table: Table, spec: "TrainingSpec", advice: FeatureRecommendati
     columns = tuple(_describe(content, table, spec, advice) for content in contents)
     content = content_hashes(table)
     duplicates = len(content) - len(np.unique(content))
+    by_name = {column.name: column for column in columns}
+    sensitive = sensitive_decisions(spec.sensitive_columns, by_name)
     quality = score_quality(
         rows=len(table),
         columns=len(columns),
@@ -131,8 +134,11 @@ def profile_data(table: Table, spec: "TrainingSpec", advice: FeatureRecommendati
         columns=columns,
         target=target,
         quality=quality,
-        warnings=tuple(_warnings(table, target, columns, duplicates, odd, spec)),
-        decisions=followed(advice, {column.name: column for column in columns}),
+        warnings=(
+            *_warnings(table, target, columns, duplicates, odd, spec),
+            *(each.reason for each in sensitive if each.value == "feature"),
+        ),
+        decisions=(*followed(advice, by_name), *sensitive),
         advice=advice.digest,
     )
     if not profile.features:

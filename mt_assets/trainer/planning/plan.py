@@ -278,6 +278,9 @@ def _refuse_impossible(facts: Facts) -> None:
     for gate in facts.spec.gates:
         if gate.metric not in known:
             _refuse("qualityGates", gate.metric, f"is not a figure of {kind}", tuple(sorted(known)))
+        if gate.metric.startswith("fairness.") and facts.n_classes != 2:
+            allowed = tuple(sorted(name for name in known if not name.startswith("fairness.")))
+            _refuse("qualityGates", gate.metric, f"is for two classes, but this is {kind}", allowed)
 
 
 def _refuse(key: str, value: str, problem: str, allowed: tuple[str, ...]) -> None:

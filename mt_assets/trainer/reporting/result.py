@@ -11,17 +11,20 @@ from mt_assets.trainer.data.profile import DataProfile
 from mt_assets.trainer.data.splits import Splits
 from mt_assets.trainer.data.table import Table
 from mt_assets.trainer.evaluation.evaluate import Evaluation
+from mt_assets.trainer.evaluation.fairness import Fairness
 from mt_assets.trainer.evaluation.importance import FeatureImportance
 from mt_assets.trainer.model import MODEL_FILE, TrainedModel
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.promotion import PromotionDecision
 from mt_assets.trainer.recovery.failures import UNEXPLAINED
+from mt_assets.trainer.reporting.card import ModelCard
 from mt_assets.trainer.reporting.tracked import ExperimentRun, RegisteredVersion
 from mt_assets.trainer.search.result import BestParams, StudyResult
-from mt_assets.trainer.store.model_store import ModelStore, Training
+from mt_assets.trainer.store.model_store import ModelStore
 from mt_assets.trainer.store.record import Record
+from mt_assets.trainer.store.versions import Training
 
-ARTIFACTS = ("trained_model", "feature_importance", "optuna_study", "test_metrics")
+ARTIFACTS = ("trained_model", "feature_importance", "optuna_study", "test_metrics", "fairness", "model_card")
 """The assets whose files a person may want to open."""
 
 BETWEEN = "start_and_between"
@@ -41,6 +44,8 @@ def successful_result(
     trained: TrainedModel,
     evaluation: Evaluation,
     importance: FeatureImportance,
+    fairness: Fairness | None,
+    card: ModelCard | None,
     promotion: PromotionDecision,
     recorded: ExperimentRun,
     registered: RegisteredVersion,
@@ -50,6 +55,10 @@ def successful_result(
 
     Parameters
     ----------
+    fairness : Fairness or None
+        None where the spec names no sensitive columns.
+    card : ModelCard or None
+        None where the spec asks for none.
     spent : float, optional
         Seconds since the run began that trained; without it what its phases took.
     """
@@ -63,6 +72,8 @@ def successful_result(
         "trained_model": trained,
         "test_metrics": evaluation,
         "feature_importance": importance,
+        "fairness": fairness,
+        "model_card": card,
         "promotion_decision": promotion,
         "experiment_run": recorded,
         "registered_model": registered,
@@ -115,7 +126,7 @@ def _parts(
     """Return the keys of the result that the stored assets can fill."""
     parts: dict[str, Any] = {
         "budget": _budget(spec, seconds),
-        "artifacts": _artifacts([path for name in ARTIFACTS if name in stored for path in _files(stored[name])]),
+        "artifacts": _artifacts([path for name in ARTIFACTS if stored.get(name) for path in _files(stored[name])]),
     }
     metadata: dict[str, Any] = {"training_time": sum(seconds.values())}
     if table := stored.get("raw_data"):
@@ -148,6 +159,8 @@ def _parts(
         )
     if importance := stored.get("feature_importance"):
         parts["feature_importance"] = importance.permutation
+    if fairness := stored.get("fairness"):
+        parts["fairness"] = fairness.model_dump()
     if promotion := stored.get("promotion_decision"):
         parts["gates"] = [gate.model_dump() for gate in promotion.gates]
         advice = [*parts.get("suggestions", ()), *(text for gate in promotion.gates for text in gate.suggestions)]

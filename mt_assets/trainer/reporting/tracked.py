@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mt_assets.trainer.data.splits import Splits
     from mt_assets.trainer.data.table import Table
     from mt_assets.trainer.evaluation.evaluate import Evaluation
+    from mt_assets.trainer.evaluation.fairness import Fairness
     from mt_assets.trainer.evaluation.importance import FeatureImportance
     from mt_assets.trainer.model import TrainedModel
     from mt_assets.trainer.planning.plan import TrainingPlan
@@ -58,6 +59,8 @@ class TrainingBundle:
         When the training ended, with time zone. An alias never moves from a younger to an older training.
     seconds : float
         Wall time of the training.
+    fairness : Fairness or None
+        None where the spec names no sensitive columns.
     dagster_url : str or None
         Address of the Dagster run in its UI.
     files : mapping of str to bytes
@@ -80,6 +83,7 @@ class TrainingBundle:
     data_version: str
     trained_at: datetime
     seconds: float = 0.0
+    fairness: "Fairness | None" = None
     dagster_url: str | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)
 
@@ -207,15 +211,16 @@ def _asked(spec: "TrainingSpec") -> Iterator[tuple[str, Any]]:
 def metrics(bundle: TrainingBundle) -> list[TrackedMetric]:
     """The figures of the run; what is undefined is left out.
 
-    `test.*`, `baseline.*`, `validation.*` and `cv.*` stand once; `fold.<metric>` has the winner's folds as its steps,
-    `trial.score` and `trial.best` have the trials; of several objectives these are the first, and `trial.<objective>`
-    has each.
+    `test.*`, `baseline.*`, `validation.*`, `cv.*` and `fairness.*` stand once; `fold.<metric>` has the winner's folds
+    as its steps, `trial.score` and `trial.best` have the trials; of several objectives these are the first, and
+    `trial.<objective>` has each.
     """
     groups = {
         "test": bundle.evaluation.test,
         "baseline": bundle.evaluation.baseline,
         "validation": bundle.evaluation.validation,
         "cv": bundle.evaluation.cross_validation,
+        "fairness": bundle.fairness.worst if bundle.fairness else {},
     }
     found = [
         TrackedMetric(f"{group}.{name}", value, on_test=group == "test")
@@ -289,8 +294,9 @@ def write_files(bundle: TrainingBundle, folder: Path) -> None:
     if bundle.best.ensemble:
         members = [{**member.told, "trial": member.trial_number} for member in bundle.best.ensemble]
         (folder / ENSEMBLE_FILE).write_text(json.dumps(members, indent=1))
-    for record in (bundle.importance, bundle.study, bundle.evaluation, bundle.promotion):
-        _write_record(record, folder)
+    for record in (bundle.importance, bundle.study, bundle.evaluation, bundle.promotion, bundle.fairness):
+        if record is not None:
+            _write_record(record, folder)
     for path in bundle.trained.files:
         shutil.copyfile(path, folder / path.name)
     for name, content in bundle.files.items():
@@ -325,7 +331,7 @@ def _place(name: str) -> str:
 
 def dataset_digest(bundle: TrainingBundle, positions: "npt.NDArray[np.int64]") -> str:
     """Digest of the full content of some rows: 32 hexadecimal digits, whatever order the rows stand in."""
-    from mt_assets.trainer.promotion import rows_digest
+    from mt_assets.trainer.promotion.decision import rows_digest
 
     return rows_digest(bundle.splits.identities[positions])[:32]
 

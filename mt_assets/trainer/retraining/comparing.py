@@ -47,7 +47,8 @@ def compare(spec: "TrainingSpec", store: ModelStore, data_version: str, last: Mo
     found = measure_drift(
         stored["raw_data"], table.take(new), stored["data_profile"], stored["feature_importance"].permutation
     )
-    return Comparison(rows=len(table), new_rows=len(new), drift=found.score, drifted=found.moved[:MOST_DRIFTED])
+    moved = tuple(each.column for each in found.columns if each.significant)
+    return Comparison(rows=len(table), new_rows=len(new), drift=found.score, drifted=moved[:MOST_DRIFTED])
 
 
 def new_rows(table: Table, before: Splits) -> np.ndarray:

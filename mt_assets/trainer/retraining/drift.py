@@ -121,16 +121,14 @@ class DriftReport(Record):
     note: str = ""
 
     @property
-    def moved(self) -> tuple[str, ...]:
-        """Columns whose drift is worth a look, what counts most first."""
-        return tuple(each.column for each in self.columns if each.significant and (each.psi or 0.0) >= NOTABLE)
-
-    @property
     def told(self) -> str:
         """The report in one sentence."""
-        most = {each.column: each.psi for each in self.columns if each.column in self.moved[:3]}
-        named = ", ".join(f"'{name}' ({psi:.2f})" for name, psi in most.items())
-        what = f", most in {named}" if named else ""
+        moved = [
+            f"'{each.column}' ({each.psi:.2f})"
+            for each in self.columns
+            if each.significant and (each.psi or 0) >= NOTABLE
+        ][:3]
+        what = f", most in {', '.join(moved)}" if moved else ""
         apart = "" if self.auc is None else f"; a model tells new rows from old ones with AUC {self.auc:.2f}"
         return f"Drift is {self.score:.3f} by importance{what}{apart}.{' ' if self.note else ''}{self.note}"
 

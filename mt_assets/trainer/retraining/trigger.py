@@ -1,4 +1,4 @@
-"""A reason to train a model again."""
+"""A reason to train a model again that does not lie in its data."""
 
 from dataclasses import dataclass
 

@@ -9,8 +9,8 @@
   pending/<n>.json       trainings that the tracker has not recorded yet
   pending/champion       there while the tracker has not heard which version a person made the champion
   failures/<run>.json    what stopped a run
-  predictions/           new rows as the champion scored them, where the spec names no other place
   retraining/            what was seen of the data and decided about it, see `trainer.retraining.history`
+  predictions/           new rows as the champion scored them, where the spec names no other place
   folds/, study.journal  finished fold results and Optuna studies
   runs/, lock            who is at work
 """
@@ -27,108 +27,9 @@ from mt_assets.trainer.errors import StoreError
 from mt_assets.trainer.store import objects
 from mt_assets.trainer.store.atomic import sweep, write_atomic
 from mt_assets.trainer.store.record import Record, Storable
+from mt_assets.trainer.store.versions import AWAITING, Approval, AssetVersion, Champion, ModelVersion, Training
 
 R = TypeVar("R", bound=Record)
-
-
-class AssetVersion(Record):
-    """One version of one asset.
-
-    Attributes
-    ----------
-    asset : str
-    address : str
-        Where its value lies among the objects.
-    phase : str
-        Name of the phase that made it, perhaps with others.
-    run_id : str
-        The run that made it.
-    created : str
-        UTC, ISO 8601.
-    seconds : float
-        Wall time that making it took.
-    made_from : dict
-        Address of every asset upstream of it, direct or not.
-    doubts : tuple of str
-        What the checks said that failed without stopping the phase.
-    """
-
-    asset: str
-    address: str
-    phase: str
-    run_id: str
-    created: str
-    seconds: float
-    made_from: dict[str, str]
-    doubts: tuple[str, ...] = ()
-
-
-class Training(Record):
-    """One training from data to verdict, as it lies in the store.
-
-    Attributes
-    ----------
-    number : int
-        Of the model version that came of it.
-    run_id : str
-        The run that trained.
-    ended : str
-        When the model was judged: UTC, ISO 8601.
-    seconds : dict
-        Wall time of each phase.
-    addresses : dict
-        Address of every asset of the training that is there.
-    doubts : tuple of str
-        What the checks said that failed without stopping the training.
-    """
-
-    number: int
-    run_id: str
-    ended: str
-    seconds: dict[str, float]
-    addresses: dict[str, str]
-    doubts: tuple[str, ...] = ()
-
-
-class ModelVersion(Record):
-    """One trained model that was judged.
-
-    Attributes
-    ----------
-    number : int
-        Counts from 1.
-    run_id : str
-    created : str
-        UTC, ISO 8601.
-    addresses : dict
-        Address of the model and of every asset upstream of its verdict.
-    algorithm : str
-    metric : str
-    score : float or None
-        The plan's metric on the test rows.
-    verdict : str
-        Of the training itself, see `promotion.Verdict`; empty until it is known.
-    missed_gates : tuple of str
-        Why each quality gate that it missed was missed.
-    """
-
-    number: int
-    run_id: str
-    created: str
-    addresses: dict[str, str]
-    algorithm: str = ""
-    metric: str
-    score: float | None
-    verdict: str = ""
-    missed_gates: tuple[str, ...] = ()
-
-
-class Champion(Record):
-    """Which version serves, and which one served before."""
-
-    number: int
-    previous: int | None
-    since: str
 
 
 class ModelStore:
@@ -209,23 +110,43 @@ class ModelStore:
         self._write(f"versions/{version.number}.json", version)
         return version
 
-    def note_verdict(self, version: ModelVersion, verdict: str, missed_gates: Sequence[str]) -> None:
+    def note_verdict(
+        self, version: ModelVersion, verdict: str, missed_gates: Sequence[str], compared_with: int | None = None
+    ) -> None:
         """Write down what became of a version in its own training."""
-        judged = version.model_copy(update={"verdict": verdict, "missed_gates": tuple(missed_gates)})
-        self._write(f"versions/{version.number}.json", judged)
+        known = {"verdict": verdict, "missed_gates": tuple(missed_gates), "compared_with": compared_with}
+        self._write(f"versions/{version.number}.json", version.model_copy(update=known))
+
+    def note_approval(self, version: ModelVersion, approval: Approval) -> None:
+        """Write down what a person said of a version."""
+        self._write(f"versions/{version.number}.json", version.model_copy(update={"approval": approval}))
+
+    def awaiting(self) -> ModelVersion | None:
+        """Return the version that waits for a person's approval, or None.
+
+        That is the newest that asked for it, unless the champion that it was compared with serves no more.
+        """
+        asked = [version for version in self.versions() if version.verdict == AWAITING]
+        newest, champion = asked[-1] if asked else None, self.champion()
+        if newest is None or newest.approval or newest.compared_with != (champion.number if champion else None):
+            return None
+        return newest
 
     def champion(self) -> Champion | None:
         return self._read("champion.json", Champion)
 
-    def crown(self, number: int, *, instead_of: int | None) -> bool:
+    def crown(self, number: int, *, instead_of: int | None, approval: Approval | None = None) -> bool:
         """Make a version the champion in place of the one given; the one before it is remembered.
 
-        Returns False, and changes nothing, where another version has become the champion meanwhile.
+        Returns False, and changes nothing, where another version has become the champion meanwhile. The approval of a
+        person who made it the champion is written down with the version.
         """
         with FileLock(self.folder / "champion.lock"):
             before = self.champion()
             if (before.number if before else None) != instead_of:
                 return False
+            if approval and (version := self.version(number)):
+                self.note_approval(version, approval)
             if number != instead_of:
                 self._write("champion.json", Champion(number=number, previous=instead_of, since=now()))
         return True

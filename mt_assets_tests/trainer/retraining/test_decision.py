@@ -11,10 +11,10 @@ from mt_assets.trainer.retraining.decision import (
     Comparison,
     ReadingFacts,
     RetrainingFacts,
-    Trigger,
     decide_reading,
     decide_retraining,
 )
+from mt_assets.trainer.retraining.trigger import Trigger
 
 NOW = 1_000_000.0
 NEWS = RetrainingFacts(
