@@ -310,7 +310,7 @@ class Retraining(Section):
     warm_start: Switch = True
     """Whether the last study's best configurations are tried first."""
     drift_threshold: Positive | None = None
-    """Drift of the data from which to retrain."""
+    """Drift of the new rows from which to retrain: 0 (none) to 1, the columns' mean PSI by importance."""
     cooldown: Number = 0.0
     """Seconds to wait after a training before the next."""
     improve_rounds: Whole = 0

@@ -125,6 +125,27 @@ def test_answers_give_live_metrics_and_a_missed_gate_is_a_reason_to_train_again(
     assert again is not None and again.identity == trigger.identity  # the same answers are no new cause
 
 
+def test_live_metrics_below_a_gate_have_the_sensor_train_again(model: Model, customers: Any) -> None:
+    rows = new_rows(customers, answers=True)
+    defs = build_definitions([model.spec()])
+    sensor = defs.resolve_sensor_def("churn_retraining_sensor")
+
+    def tick() -> Any:
+        with (
+            dg.DagsterInstance.get() as instance,
+            dg.build_sensor_context(instance=instance, resources=defs.resources) as context,
+        ):
+            return sensor(context)
+
+    model.write("new.csv", rows)
+    model.score()
+    assert not tick().run_requests
+    model.write("new.csv", rows.assign(target=rows["target"].map({"yes": "no", "no": "yes"})))
+    model.score()
+    [asked] = tick().run_requests
+    assert "roc_auc is 0." in asked.tags["mt_assets/reason"]
+
+
 def test_answers_are_matched_by_key_in_any_order(model: Model, customers: Any) -> None:
     rows = new_rows(customers, answers=True)
     model.write("new.csv", rows.drop(columns="target"))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Trigger:
-    """Why a model is to be trained again.
+    """A reason to train again that does not lie in the data.
 
     Attributes
     ----------
