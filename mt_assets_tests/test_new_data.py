@@ -163,6 +163,22 @@ def test_a_reason_to_wait_swallows_nothing(
     assert trained.tick("retraining_sensor")[0]
 
 
+def test_rows_like_the_old_ones_wait_for_drift(trained: Ticking, customers: Any) -> None:
+    change(trained, retraining={"driftThreshold": 0.2})
+    grow(trained, customers)
+    assert trained.read().success
+    assert "their drift is 0.0" in trained.waits("retraining_sensor")
+    assert trained.rules()[-1] == "train.no_drift"
+
+    older = customers(60, seed=2).assign(age=lambda frame: frame.age + 70)
+    pd.concat([pd.read_csv(trained.data), older]).to_csv(trained.data, index=False)
+    assert trained.read().success
+    [request], _ = trained.tick("retraining_sensor")
+    assert "120 rows are new" in request.tags["mt_assets/reason"]
+    assert "most of all in age" in request.tags["mt_assets/reason"]
+    assert trained.rules()[-1] == "train.drift"
+
+
 def test_a_run_in_progress_is_waited_for_wherever_it_was_started(trained: Ticking, customers: Any) -> None:
     grow(trained, customers)
     with lock.hold(trained.store.folder, "from-elsewhere", lambda _: None):
