@@ -237,7 +237,8 @@ def _all_columns(files: list[DataFile], parts: list[pa.Table]) -> tuple[list[str
         if lost:
             besides = f" and has {_listed(added)} besides" if added else ""
             raise DataError(
-                f"The files do not have the same columns: compared with {before}, {file} lacks {_listed(lost)}{besides}.",
+                f"The files do not have the same columns: compared with {before}, {file} lacks {_listed(lost)}"
+                f"{besides}.",
                 suggestions=(
                     f"Write {_listed(lost[:1])} into {file}, with empty values where they are not known; only columns "
                     "that are new may be absent from the files before.",
