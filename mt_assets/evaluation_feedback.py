@@ -157,7 +157,10 @@ def _all_feedback(place: Path, tell: Callable[[str], None]) -> Iterator[tuple[da
 def _feedback_of(path: Path) -> list[tuple[datetime, EvaluationFeedback]]:
     from mt_assets.trainer.retraining.feedback import parse_feedback
 
-    written = datetime.fromtimestamp(path.stat().st_mtime, tz=UTC)
+    try:
+        written = datetime.fromtimestamp(path.stat().st_mtime, tz=UTC)
+    except OSError as error:  # it went away since the folder was listed, or is a link to nowhere
+        raise DataError(f"The {WHAT} {path} cannot be read: {error.strerror}.") from None
     found, entries = [], _entries(path)
     for number, entry in enumerate(entries, 1):
         where = f"The {WHAT} {path}{f', entry {number},' if len(entries) > 1 else ''}"

@@ -104,6 +104,12 @@ def test_a_drop_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path, jud
     assert verdict.trigger is not None
     assert "april.json is no valid JSON" in verdict.told[-1]
 
+    (tmp_path / "drops" / "april.json").unlink()
+    (tmp_path / "drops" / "april.json").symlink_to(tmp_path / "gone.json")
+    verdict = judge_feedback(spec_of(tmp_path, "drops"), store)
+    assert verdict.trigger is not None
+    assert "april.json cannot be read: No such file" in verdict.told[-1]
+
 
 @pytest.mark.parametrize("said", [{"version": 1}, {"version": 3}])
 def test_feedback_about_a_version_that_does_not_serve_does_not_count(judged: Any, said: dict[str, Any]) -> None:
