@@ -81,14 +81,15 @@ def judge_feedback(
     """
     champion = store.champion()
     verdicts = []
-    for read in (lambda: newest_feedback(spec, file_of_asset, metric_of), lambda: _live(store)):
+    for read in (lambda: newest_feedback(spec, file_of_asset, metric_of), lambda: (_live(store), ())):
         try:
-            feedback = read()
+            feedback, unread = read()
         except TrainerError as error:
             verdicts.append(FeedbackVerdict(told=(error.message,)))
             continue
         if feedback is not None:
             verdicts.append(_judged(spec, champion, feedback))
+        verdicts.append(FeedbackVerdict(told=unread))
     triggers = [verdict.trigger for verdict in verdicts if verdict.trigger]
     told = tuple(dict.fromkeys(text for verdict in verdicts for text in verdict.told))
     return FeedbackVerdict(trigger=triggers[0] if triggers else None, told=told)
@@ -96,21 +97,24 @@ def judge_feedback(
 
 def newest_feedback(
     spec: TrainingSpec, file_of_asset: FileOfAsset | None = None, metric_of: MetricOf | None = None
-) -> EvaluationFeedback | None:
+) -> tuple[EvaluationFeedback | None, tuple[str, ...]]:
     """The newest feedback that `inputs.evaluationFeedback` holds about this model; None where there is none yet.
+
+    With it what is wrong with files that cannot be read or hold anything but feedback: file, field and value. One such
+    drop does not hide the others.
 
     Raises
     ------
     DataError
-        A file cannot be read, or holds anything but feedback; file, field and value are named.
+        The metric or the asset that the feedback is taken from cannot be read.
     """
     source = spec.inputs.evaluation_feedback
     if source is None:
-        return None
+        return None, ()
     if isinstance(source, MetricSource):
         if metric_of is None:
             raise DataError(f"The metric {source.metric} can only be read where the tracker is at hand.")
-        return metric_of(spec, source)
+        return metric_of(spec, source), ()
     if isinstance(source, AssetSource):
         if file_of_asset is None:
             raise DataError(f"The feedback of the asset {source.asset} can only be read where Dagster runs.")
@@ -118,13 +122,14 @@ def newest_feedback(
     else:
         place = Path(source)
     names = {spec.name, slug(spec.experiment_tracking.registered_model_name or spec.name)}
+    unread: list[str] = []
     # Of equally new ones the later in the file counts, and `max` gives the first.
     about_us = [
         (moment, at, feedback)
-        for at, (moment, feedback) in enumerate(_all_feedback(place))
+        for at, (moment, feedback) in enumerate(_all_feedback(place, unread.append))
         if feedback.model is None or _slug(feedback.model) in names
     ]
-    return max(about_us, key=lambda each: each[:2])[2] if about_us else None
+    return max(about_us, key=lambda each: each[:2])[2] if about_us else None, tuple(unread)
 
 
 def _slug(name: str) -> str | None:
@@ -134,20 +139,34 @@ def _slug(name: str) -> str | None:
         return None
 
 
-def _all_feedback(place: Path) -> Iterator[tuple[datetime, EvaluationFeedback]]:
-    """Every entry of a file or folder with the moment that it is as new as: the end of its window, or the file's."""
-    from mt_assets.trainer.retraining.feedback import parse_feedback
+def _all_feedback(place: Path, tell: Callable[[str], None]) -> Iterator[tuple[datetime, EvaluationFeedback]]:
+    """Every entry of a file or folder with the moment that it is as new as: the end of its window, or the file's.
 
+    What is wrong with a file is told, and the next one read.
+    """
     files = sorted(place.iterdir()) if place.is_dir() else [place] if place.exists() else []
     for path in files:
         if path.suffix.lower() not in SUFFIXES and place.is_dir():
             continue
+        try:
+            yield from _feedback_of(path)
+        except DataError as error:
+            tell(error.message)
+
+
+def _feedback_of(path: Path) -> list[tuple[datetime, EvaluationFeedback]]:
+    from mt_assets.trainer.retraining.feedback import parse_feedback
+
+    try:
         written = datetime.fromtimestamp(path.stat().st_mtime, tz=UTC)
-        entries = _entries(path)
-        for number, entry in enumerate(entries, 1):
-            where = f"The {WHAT} {path}{f', entry {number},' if len(entries) > 1 else ''}"
-            feedback = parse_feedback(entry, where)
-            yield (feedback.window.to if feedback.window else written), feedback
+    except OSError as error:  # it went away since the folder was listed, or is a link to nowhere
+        raise DataError(f"The {WHAT} {path} cannot be read: {error.strerror}.") from None
+    found, entries = [], _entries(path)
+    for number, entry in enumerate(entries, 1):
+        where = f"The {WHAT} {path}{f', entry {number},' if len(entries) > 1 else ''}"
+        feedback = parse_feedback(entry, where)
+        found.append((feedback.window.to if feedback.window else written, feedback))
+    return found
 
 
 def _entries(path: Path) -> list[Any]:

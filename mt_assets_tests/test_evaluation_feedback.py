@@ -97,6 +97,20 @@ def test_the_same_feedback_is_the_same_cause(judged: Any) -> None:
     assert first.trigger.identity == same.trigger.identity != other.trigger.identity
 
 
+def test_a_drop_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path, judged: Any, store: ModelStore) -> None:
+    judged(BAD, "drops/may.json")
+    judged("{", "drops/april.json")
+    verdict = judge_feedback(spec_of(tmp_path, "drops"), store)
+    assert verdict.trigger is not None
+    assert "april.json is no valid JSON" in verdict.told[-1]
+
+    (tmp_path / "drops" / "april.json").unlink()
+    (tmp_path / "drops" / "april.json").symlink_to(tmp_path / "gone.json")
+    verdict = judge_feedback(spec_of(tmp_path, "drops"), store)
+    assert verdict.trigger is not None
+    assert "april.json cannot be read: No such file" in verdict.told[-1]
+
+
 @pytest.mark.parametrize("said", [{"version": 1}, {"version": 3}])
 def test_feedback_about_a_version_that_does_not_serve_does_not_count(judged: Any, said: dict[str, Any]) -> None:
     verdict = judged(BAD | said)

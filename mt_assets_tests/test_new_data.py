@@ -250,6 +250,26 @@ def test_data_of_another_form_is_tried_once_until_it_is_mended_or_accepted(
     assert trained.execute(request, "retraining").success
 
 
+def test_a_column_that_a_new_file_of_the_folder_brings_waits_to_be_accepted(
+    model: Ticking, customers: Any, mt_assets: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(model, trainDataPath="train*.csv")
+    assert train(load_spec(model.path)).exit_code == 0
+    champion = model.store.champion()
+    customers(60, seed=5).assign(city="Ulm").to_csv(model.data.with_name("train_2.csv"), index=False)
+    assert not model.read().success
+    assert "'city': the column is new" in model.waits("new_data")
+    assert model.store.champion() == champion
+
+    monkeypatch.setenv("MT_ASSETS_SPECS", str(model.path))
+    answer = mt_assets("accept-schema", "churn")
+    assert answer.code == 0
+    assert "'city' is new: text (may be missing" in answer.out
+    assert model.read().success
+    [request], _ = model.tick("retraining_sensor")
+    assert model.execute(request, "retraining").success
+
+
 def test_a_schema_of_ones_own_is_widened_by_hand(trained: Ticking, mt_assets: Any, monkeypatch: Any) -> None:
     schema = trained.path.parent / "schema.yaml"
     text = json.dumps({"schema_type": "dataframe", "columns": {"category": {"checks": {"isin": ["basic", "plus"]}}}})

@@ -5,9 +5,11 @@ kind of file or place is read (`sources`).
 """
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from hashlib import file_digest, sha256
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Self
 
@@ -17,7 +19,7 @@ from mt_assets.spec import AssetSource, SqlSource
 from mt_assets.trainer.data.column_typing import type_text, type_times
 from mt_assets.trainer.data.identity import content_hashes
 from mt_assets.trainer.data.sources.data_file import DataFile
-from mt_assets.trainer.data.sources.formats import format_of
+from mt_assets.trainer.data.sources.formats import Format, format_of
 from mt_assets.trainer.data.sources.local_files import local_files
 from mt_assets.trainer.data.table import Table, plain, with_notes
 from mt_assets.trainer.errors import DataError, UnsettledError
@@ -63,7 +65,8 @@ class Sources:
         Raises
         ------
         DataError
-            The source does not exist, cannot be read as what its name says, has no rows, or its files' columns differ.
+            The source does not exist, cannot be read as what its name says, has no rows, or one of its files lacks a
+            column of those before it.
         UnsettledError
             A file changed while it was read.
         """
@@ -178,17 +181,29 @@ def _stamp(file: DataFile) -> str:
 def _read_files(files: list[DataFile]) -> pa.Table:
     kinds = [format_of(file.path.name) for file in files]
     # Names are checked before columns are brought together by name.
-    parts = [_named(file, kind.read(file)) for file, kind in zip(files, kinds, strict=True) if kind]
-    aligned = [_aligned(file, part, files[0], parts[0].column_names) for file, part in zip(files, parts, strict=True)]
+    parts = [_named(file, table) for file, table in zip(files, _tables(files, kinds), strict=True)]
+    names, notes = _all_columns(files, parts)
+    # Text stays text where it is empty, since all text files are typed together.
+    aligned = [
+        _aligned(part, names, pa.null() if kind and kind.typed else pa.string())
+        for part, kind in zip(parts, kinds, strict=True)
+    ]
     texts = [part for part, kind in zip(aligned, kinds, strict=True) if kind and not kind.typed]
     typed: list[pa.Table] = []
-    notes: list[str] = []
     if texts:
         # All text files are typed together: one odd value in the last file decides for the column.
-        together, notes = _typed(pa.concat_tables(texts))
+        together, said = _typed(pa.concat_tables(texts))
         typed.append(together)
+        notes += said
     typed += [_typed_times(part) for part, kind in zip(aligned, kinds, strict=True) if kind and kind.typed]
     return _finished(_joined(typed, files), notes, _named_files(files))
+
+
+def _tables(files: list[DataFile], kinds: list[Format | None]) -> Iterator[pa.Table]:
+    """The table of each file; files of one format that follow one another are read together."""
+    for kind, group in groupby(zip(files, kinds, strict=True), key=itemgetter(1)):
+        if kind:
+            yield from kind.read(file for file, _ in group)
 
 
 def _finished(table: pa.Table, notes: list[str], where: str) -> pa.Table:
@@ -212,17 +227,40 @@ def _named(file: DataFile, table: pa.Table) -> pa.Table:
         raise DataError(f"{error.message} (file {file})", suggestions=error.suggestions) from error
 
 
-def _aligned(file: DataFile, table: pa.Table, first: DataFile, names: list[str]) -> pa.Table:
-    lost = [name for name in names if name not in table.column_names]
-    added = [name for name in table.column_names if name not in names]
-    if lost or added:
-        facts = [f"lacks {', '.join(map(repr, lost))}"] if lost else []
-        facts += [f"has {', '.join(map(repr, added))} besides"] if added else []
-        raise DataError(
-            f"The files do not have the same columns: compared with {first}, {file} {' and '.join(facts)}.",
-            suggestions=("Give all files of trainDataPath the same columns.",),
-        )
-    return table.select(names)
+def _all_columns(files: list[DataFile], parts: list[pa.Table]) -> tuple[list[str], list[str]]:
+    """The columns of all files by name, and notes on those that only later files have."""
+    names, notes = parts[0].column_names, []
+    for before, file, part in zip(files, files[1:], parts[1:], strict=False):
+        known, held = set(names), set(part.column_names)
+        lost = [name for name in names if name not in held]
+        added = [name for name in part.column_names if name not in known]
+        if lost:
+            besides = f" and has {_listed(added)} besides" if added else ""
+            raise DataError(
+                f"The files do not have the same columns: compared with {before}, {file} lacks {_listed(lost)}"
+                f"{besides}.",
+                suggestions=(
+                    f"Write {_listed(lost[:1])} into {file}, with empty values where they are not known; only columns "
+                    "that are new may be absent from the files before.",
+                ),
+            )
+        if added:
+            notes.append(
+                f"{file} is the first file with {_listed(added)}; rows of the files before have no value there."
+            )
+        names = [*names, *added]
+    return names, notes
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(map(repr, names))
+
+
+def _aligned(table: pa.Table, names: list[str], empty: pa.DataType) -> pa.Table:
+    """The table with these columns; one that it does not have is missing in all its rows."""
+    held = set(table.column_names)
+    columns = [table.column(name) if name in held else pa.nulls(len(table), empty) for name in names]
+    return pa.Table.from_arrays(columns, names=names)
 
 
 def _typed(table: pa.Table) -> tuple[pa.Table, list[str]]:

@@ -30,8 +30,8 @@ MISSING_RISE = 0.1
 """Rise of the share of missing values that is told. From 100 rows on a share varies by less than this from sample to
 sample (two standard errors, sqrt(p (1 - p) / n), are at most 0.1), so that more is a change in the data."""
 
-_GONE, _EMPTY = "column_in_dataframe", "has_values"
-"""Names of the checks that a column is there (pandera's) and that it is not empty (ours)."""
+_GONE, _EMPTY, _NEW = "column_in_dataframe", "has_values", "known_column"
+"""Names of the checks that a column is there (pandera's), that it is not empty and that it was there before (ours)."""
 
 _UNUSED_ROLES = ("id", "constant", "drop")
 _KINDS = {"float64": "numbers", "int64": "whole numbers", "bool": "true or false", "object": "text"}
@@ -47,6 +47,8 @@ class TableSchema(Record):
         Labels that text columns had when the schema was inferred; others are told of, not refused.
     missing : dict
         Share of missing values of each column then; many more are told of, not refused.
+    closed : bool
+        Whether columns that are not in it are refused. A person's own schema says so itself (pandera's `strict`).
     """
 
     filename = "schema.json"
@@ -54,13 +56,14 @@ class TableSchema(Record):
     yaml: str
     labels: dict[str, tuple[str, ...]] = {}
     missing: dict[str, float] = {}
+    closed: bool = False
 
 
 def infer_schema(table: Table, profile: DataProfile | None = None) -> TableSchema:
     """Make the schema that a table keeps: its columns, and whether they hold numbers, times or text.
 
-    Missing values and new labels are allowed, further columns as well: they are told of. Columns that the profile does
-    not use may go.
+    Missing values and new labels are allowed: they are told of. Columns that the profile does not use may go; a new
+    column is refused until a person accepts it, since it may say what is only known after the answer.
     """
     unused = {column.name for column in profile.columns if column.role in _UNUSED_ROLES} if profile else set()
     unique = {column.name: column.unique for column in profile.columns} if profile else {}
@@ -75,7 +78,7 @@ def infer_schema(table: Table, profile: DataProfile | None = None) -> TableSchem
             if len(distinct) <= MOST_LABELS:
                 labels[name] = tuple(sorted(distinct))
     schema = pandera.DataFrameSchema(columns, strict=False)
-    return TableSchema(yaml=to_yaml(schema), labels=labels, missing=missing)
+    return TableSchema(yaml=to_yaml(schema), labels=labels, missing=missing, closed=True)
 
 
 def schema_changes(before: TableSchema | None, now: TableSchema) -> list[str]:
@@ -141,7 +144,10 @@ def check_schema(table: Table, schema: TableSchema) -> Check:
     """
     expected = _schema(schema.yaml)
     cases = [case for part, names in _parts(expected, table) for case in _broken(table.frame(names), part)]
-    notes = _notes(table, expected, schema)
+    added = [name for name in table.columns if name not in expected.columns]
+    if schema.closed:
+        cases += [_case(name, _NEW, "the column is new", len(table)) for name in added]
+    notes = _notes(table, [] if schema.closed else added, schema)
     return Check(
         name="schema",
         passed=not cases,
@@ -241,7 +247,7 @@ def _other_kinds(frame: pd.DataFrame, expected: pandera.DataFrameSchema) -> list
 
 def _told(column: str, check: str, failure_case: str, count: int) -> str:
     """A failure case as part of a sentence."""
-    if check in (_GONE, _EMPTY):
+    if check in (_GONE, _EMPTY, _NEW):
         return f"'{column}': {failure_case}"
     if check.startswith("holds "):
         return f"'{column}' {failure_case}, where {check.removeprefix('holds ')} are expected"
@@ -281,9 +287,8 @@ def _case(column: str, check: str, failure_case: str, count: int) -> dict[str, A
     return {"column": column, "check": check, "failure_case": failure_case, "count": count}
 
 
-def _notes(table: Table, expected: pandera.DataFrameSchema, schema: TableSchema) -> list[str]:
+def _notes(table: Table, added: list[str], schema: TableSchema) -> list[str]:
     """What is new but allowed: columns, labels, and many more gaps."""
-    added = [name for name in table.columns if name not in expected.columns]
     more = f" and {len(added) - 20} more" if len(added) > 20 else ""
     notes = [f"New columns: {', '.join(map(repr, added[:20]))}{more}."] if added else []
     for name, known in schema.labels.items():

@@ -8,6 +8,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -256,6 +257,40 @@ def test_files_with_other_columns_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match="lacks 'b' and has 'c' besides"):
         read_table(tmp_path)
+
+
+@pytest.mark.parametrize("late", ["csv", "parquet"])
+def test_a_column_that_only_later_files_have_is_missing_in_those_before(tmp_path: Path, late: str) -> None:
+    write(tmp_path, "1.csv", "a,b\n1,x\n")
+    write(tmp_path, "2.csv", "b,a\ny,2\n")
+    if late == "csv":
+        write(tmp_path, "3.csv", "c,a,b\n2.5,3,z\n")
+    else:
+        pq.write_table(pa.table({"c": [2.5], "a": [3], "b": ["z"]}), tmp_path / "3.parquet")
+
+    table = read_table(tmp_path)
+
+    assert table.to_pydict() == {"a": [1, 2, 3], "b": ["x", "y", "z"], "c": [None, None, 2.5]}
+    [note] = notes_of(table)
+    assert f"3.{late} is the first file with 'c'" in note
+
+    write(tmp_path, "4.csv", "a,b\n4,x\n")
+    with pytest.raises(DataError, match=r"4\.csv lacks 'c'") as refused:
+        read_table(tmp_path)
+    assert "Write 'c' into" in refused.value.suggestions[0]
+
+
+def test_files_of_several_dialects_are_read_by_one_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    connect = duckdb.connect
+    monkeypatch.setattr(duckdb, "connect", lambda *asked, **more: opened.append(1) or connect(*asked, **more))
+    write(tmp_path, "1.csv", 'a,b\n1,"x ""y"""\n')
+    write(tmp_path, "2.csv", 'a,b\n2,"x \\"y\\", z"\n')
+    write(tmp_path, "3.csv", "b;a\n\u00e4;3\n".encode("cp1252"))
+    write(tmp_path, "4.csv.gz", gzip.compress(b"\n\na\tb\n4\tx\n"))
+
+    assert read_table(tmp_path).to_pydict() == {"a": [1, 2, 3, 4], "b": ['x "y"', 'x "y", z', "\u00e4", "x"]}
+    assert len(opened) == 1
 
 
 def test_fingerprint_is_of_content_alone(tmp_path: Path) -> None:

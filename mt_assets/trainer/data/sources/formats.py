@@ -1,7 +1,8 @@
 """Which files can be read, by their names: the one table of formats."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 
@@ -22,7 +23,7 @@ class Format:
     suffixes : tuple of str
         How names of such files end.
     read : callable
-        From a file to a table.
+        From files to their tables, one after the other.
     typed : bool
         Whether the file says which type a column has. Otherwise all of it is text, and the values decide.
     compressed : bool
@@ -31,16 +32,20 @@ class Format:
 
     name: str
     suffixes: tuple[str, ...]
-    read: Callable[[DataFile], pa.Table]
+    read: Callable[[Iterable[DataFile]], Iterator[pa.Table]]
     typed: bool
     compressed: bool
 
 
+def _each(read: Callable[[DataFile], pa.Table]) -> Callable[[Iterable[DataFile]], Iterator[pa.Table]]:
+    return partial(map, read)
+
+
 FORMATS = (
     Format("CSV", (".csv", ".tsv"), read_csv, typed=False, compressed=True),
-    Format("JSON lines", (".jsonl", ".ndjson", ".json"), read_json, typed=True, compressed=True),
-    Format("Parquet", (".parquet", ".pq"), read_parquet, typed=True, compressed=False),
-    Format("Arrow", (".arrow", ".arrows", ".feather", ".ipc"), read_arrow, typed=True, compressed=False),
+    Format("JSON lines", (".jsonl", ".ndjson", ".json"), _each(read_json), typed=True, compressed=True),
+    Format("Parquet", (".parquet", ".pq"), _each(read_parquet), typed=True, compressed=False),
+    Format("Arrow", (".arrow", ".arrows", ".feather", ".ipc"), _each(read_arrow), typed=True, compressed=False),
 )
 
 
