@@ -82,7 +82,7 @@ def build_data_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
             table.noted(form.evidence["notes"]),  # from there they come to the profile's warnings, and to the result's
             metadata={
                 "dagster/row_count": len(table),
-                "dagster/column_schema": show.column_schema(table),
+                "dagster/column_schema": show.column_schema(table.schema),
                 "columns": len(table.columns),
                 "source_version": version,
                 "preview": show.preview(table.take(table.positions[: show.PREVIEW_ROWS]).frame()),

@@ -14,7 +14,7 @@ from mt_assets.trainer.checks import Check
 from mt_assets.trainer.reporting.markdown import plain
 
 if TYPE_CHECKING:
-    from mt_assets.trainer.data.table import Table
+    import pyarrow as pa
 
 PREVIEW_ROWS = 5
 
@@ -51,9 +51,13 @@ def lines(texts: Sequence[str]) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md("\n".join(f"- {_plain(text)}" for text in texts) or "none")
 
 
-def column_schema(of: Table) -> dg.TableSchema:
-    """Return the columns of a table with their types, as Dagster shows them on an asset."""
-    return dg.TableSchema([dg.TableColumn(field.name, str(field.type)) for field in of.schema])
+def column_schema(schema: pa.Schema) -> dg.TableSchema:
+    """Return the columns of a table with their types, as Dagster shows them on an asset.
+
+    It is not given the table: for its checks Dagster keeps the local variables of whoever makes the first of its
+    records, and would hold the table in memory to the end of the process.
+    """
+    return dg.TableSchema([dg.TableColumn(field.name, str(field.type)) for field in schema])
 
 
 def cell(value: Any) -> str | int | float | bool | None:

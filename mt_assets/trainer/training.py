@@ -29,6 +29,7 @@ from mt_assets.trainer.ensemble.final import assemble
 from mt_assets.trainer.errors import TrainingError
 from mt_assets.trainer.evaluation.goal import Goal
 from mt_assets.trainer.features.preprocessor import TablePreprocessor, rows_digest
+from mt_assets.trainer.memory import give_back
 from mt_assets.trainer.model import ModelFacts, TabularModel, TrainedModel, library_versions
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.search.fold_fits import Fitted, fit_estimator, fit_setting
@@ -100,6 +101,7 @@ def train_final(
     """
     started = time.perf_counter()
     frame = _rows(table, splits.learning, profile)
+    give_back()  # what was read of the table's file
     with threadpool_limits(limits=plan.threads):
         if best.ensemble:
             made = _ensemble(plan, best, table, frame, profile, splits, preprocessor, folder)

@@ -171,8 +171,9 @@ class CatBoostEstimator(BaseEstimator):
         import catboost
 
         numbers = X.shape[1] - self.categories
-        levels = np.nan_to_num(X[:, numbers:], nan=-1).astype(np.int32)
-        frame = pd.concat([pd.DataFrame(X[:, :numbers]), pd.DataFrame(levels)], axis=1, ignore_index=True)
+        columns = {at: X[:, at] for at in range(numbers)}
+        columns |= {at: np.nan_to_num(X[:, at], nan=-1).astype(np.int32) for at in range(numbers, X.shape[1])}
+        frame = pd.DataFrame(columns, copy=False)
         return catboost.Pool(
             frame,
             y,

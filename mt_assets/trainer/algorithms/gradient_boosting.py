@@ -151,7 +151,9 @@ class GradientBoosting(Algorithm):
         Rows are weighted, not classes: scikit-learn would not weight the validation rows with the classes.
         """
         # scikit-learn cannot bin a column without a value; one that is constant is never split on.
-        X = np.where(np.isnan(X).all(axis=0), 0.0, X)
+        empty = np.isnan(X).all(axis=0)
+        if empty.any():
+            X = np.where(empty, 0.0, X)
         of_categories = list(range(X.shape[1] - categories, X.shape[1])) or None
         estimator.set_params(categorical_features=of_categories)
         weights: dict[str, Any] = {}

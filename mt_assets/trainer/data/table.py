@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from mt_assets.trainer.data.frames import canonical_column, in_utc
 from mt_assets.trainer.errors import DataError, StoreError
+from mt_assets.trainer.memory import map_file
 
 _FILE = "table.arrow"
 _ROWS = "rows.npy"
@@ -284,8 +285,8 @@ def content_digest(table: pa.Table) -> str:
 
 def _open(path: Path) -> pa.Table:
     try:
-        return pa.ipc.open_file(pa.memory_map(str(path), "r")).read_all()
-    except (OSError, pa.ArrowInvalid) as error:
+        return pa.ipc.open_file(pa.py_buffer(map_file(path))).read_all()
+    except (OSError, ValueError) as error:
         raise StoreError(f"The stored table {path} is missing or damaged: {error}") from error
 
 

@@ -6,6 +6,7 @@ so that a fitted model can be stored without pickle.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
@@ -119,7 +120,11 @@ class NumberBlock(BaseEstimator):
     def transform(self, frame: pd.DataFrame) -> np.ndarray:
         if not self.columns:
             return np.empty((len(frame), 0))
-        return np.column_stack([self._numbers(frame[column], column) for column in self.columns])
+        return np.column_stack(list(self.each(frame)))
+
+    def each(self, frame: pd.DataFrame) -> Iterator[np.ndarray]:
+        """The columns of `transform` one by one, float64 [n]."""
+        return (self._numbers(frame[column], column) for column in self.columns)
 
     def _numbers(self, values: pd.Series, column: str) -> np.ndarray:
         numbers = as_number(values)
@@ -298,12 +303,21 @@ class SquashedNumbers(BaseEstimator):
     Where both quartiles are equal, the range takes the place of the distance between them.
     """
 
-    def fit(self, numbers: np.ndarray) -> Self:
-        """Learn from numbers [n, p] with NaN for what is missing."""
+    def fit(self, columns: Iterable[np.ndarray]) -> Self:
+        """Learn from numbers, column by column [n], with NaN for what is missing."""
+        rows, quartiles, ranges = [], [], []
+        for numbers in columns:
+            gaps = np.isnan(numbers)
+            median = np.median(numbers[~gaps]) if not gaps.all() else np.nan
+            rows.append((median, np.nan if gaps.any() else median))
+            filled = np.where(gaps, np.nan_to_num(median), numbers)
+            quartiles.append(np.percentile(filled, [25, 50, 75]))
+            ranges.append(filled.max() - filled.min())
+        # All that the imputer learns of a column lies in two values: its median, and a gap if it has any.
         self.imputer_ = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
-        filled = self.imputer_.fit_transform(numbers)[:, : numbers.shape[1]]
-        low, self.center_, high = np.percentile(filled, [25, 50, 75], axis=0)
-        spread, half_range = high - low, (filled.max(axis=0) - filled.min(axis=0)) / 2
+        self.imputer_.fit(np.transpose(rows))
+        low, self.center_, high = np.transpose(quartiles)
+        spread, half_range = high - low, np.array(ranges) / 2
         self.scale_ = np.where(spread > 0, spread, np.where(half_range > 0, half_range, 1.0))
         self.indicators_ = [int(at) for at in self.imputer_.indicator_.features_]
         return self

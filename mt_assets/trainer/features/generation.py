@@ -134,12 +134,12 @@ class GeneratedBlock(BaseEstimator):
         self.recipes_ = [(recipe.kind, recipe.parents, recipe.of_class) for recipe in chosen]
         used = {parent for recipe in chosen for parent in recipe.parents}
         self.levels_ = {column: levels for column, levels in learning.levels.items() if column in used}
-        made = []
-        for recipe in chosen:
-            made.append(learning.column(recipe))
+        made = np.empty((len(frame), len(chosen)))
+        for at, recipe in enumerate(chosen):
+            made[:, at] = learning.column(recipe)
             if not _is_arithmetic(recipe):
                 self.tables_[recipe.name] = learning.table(recipe)
-        return _stacked(made, len(frame))
+        return made
 
     def fit(self, frame: pd.DataFrame, y: Any = None) -> Self:
         self.fit_transform(frame, y)

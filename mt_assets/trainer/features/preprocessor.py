@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast, get_args
 
@@ -27,6 +27,7 @@ from mt_assets.trainer.features.columns import (
     SquashedNumbers,
     unique_names,
 )
+from mt_assets.trainer.features.encoded_rows import EncodedRows
 from mt_assets.trainer.features.generation import GeneratedBlock
 from mt_assets.trainer.features.target_encoding import TargetBlock, can_tell
 from mt_assets.trainer.features.text import EncodedText, TextBlock
@@ -121,10 +122,15 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         text : EncodedText, optional
             What `encode_text` made of the same rows.
         """
-        return self._assemble(*self._learn(X, y, text))
+        return self.fit_encode(X, y, text).whole()
 
-    def _learn(self, X: pd.DataFrame, y: Any, text: EncodedText | None) -> tuple[pd.DataFrame, np.ndarray]:
-        """Fit all parts; the columns that are read, and those of them encoded that are no categories."""
+    def fit_encode(self, X: pd.DataFrame, y: Any = None, text: EncodedText | None = None) -> EncodedRows:
+        """As `fit_transform`; rows are encoded when they are taken."""
+        frame, told = self._learn(X, y, text)
+        return self._encode(frame, told)
+
+    def _learn(self, X: pd.DataFrame, y: Any, text: EncodedText | None) -> tuple[pd.DataFrame, list[np.ndarray | None]]:
+        """Fit all blocks; the columns that are read, and what `_encode` wants of them."""
         frame = self._own_columns(X)
         whole = pd.api.types.is_integer_dtype(frame.index.dtype)
         self.rows_seen_ = frame.index.to_numpy(dtype=np.int64) if whole else np.arange(len(frame), dtype=np.int64)
@@ -141,16 +147,17 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         self.numbers_: list[NumberBlock | DatetimeBlock | TextBlock | TargetBlock | GeneratedBlock] = [
             numbers, dates, spelled, told, *([generated] if generated else []),
         ]  # fmt: skip
-        made = [
-            numbers.fit(frame).transform(frame),
-            dates.fit(frame).transform(frame),
+        numbers.fit(frame)
+        dates.fit(frame)
+        # What can be made of a row at any time is made when it is taken.
+        told_rows: list[np.ndarray | None] = [
+            None,
+            None,
             spelled.fit_transform(frame),
             told.fit_transform(frame, y),
             *([generated.fit_transform(frame, y)] if generated else []),
             self.text_.fit_transform(frame) if text is None else text.train,
         ]
-        matrix = np.hstack(made)
-        del made  # as large as the matrix
         one_hot = self.encoding == "one_hot"
         most = None if self.encoding == "all_levels" else MAX_LEVELS
         self.categories_: OneHotBlock | CategoryBlock = (
@@ -158,10 +165,11 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         )
         self.categories_.fit(frame)
         self.calendar_ = CalendarBlock(of["datetime"] if one_hot else []).fit(frame)
-        self.scaler_ = SquashedNumbers().fit(matrix) if one_hot and matrix.shape[1] else None
+        names = [name for block in (*self.numbers_, self.text_) for name in block.names_]
+        self.scaler_ = SquashedNumbers().fit(self._columns(frame, told_rows)) if one_hot and names else None
         self.n_categories_ = 0 if one_hot else len(self.categories_.columns)
         self._name_outputs()
-        return frame, matrix
+        return frame, told_rows
 
     def transform(self, X: pd.DataFrame, text: EncodedText | None = None) -> np.ndarray:
         """Encode rows.
@@ -183,12 +191,13 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         DataError
             When a column is missing.
         """
+        return self.encode(X, text).whole()
+
+    def encode(self, X: pd.DataFrame, text: EncodedText | None = None) -> EncodedRows:
+        """As `transform`; rows are encoded when they are taken."""
         check_is_fitted(self, "source_columns_")
-        frame = self._own_columns(X)
-        if not len(frame):  # encoders refuse it
-            return np.empty((0, len(self.source_columns_)))
-        texts = self.text_.transform(frame) if text is None else text.others
-        return self._assemble(frame, np.hstack([*(block.transform(frame) for block in self.numbers_), texts]))
+        told = [None] * len(self.numbers_)
+        return self._encode(self._own_columns(X), [*told, None if text is None else text.others])
 
     def encode_text(self, train: pd.DataFrame, others: pd.DataFrame) -> EncodedText:
         """Encode the text of a fold: learned from `train`. It is the same for all encodings of the other columns."""
@@ -213,7 +222,8 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
                 f"The data lacks {names}, which the model was trained on.",
                 suggestions=(f"Add {names}; values may be missing.",),
             )
-        return X[list(self.columns)]
+        # X[[...]] would copy all of them.
+        return pd.DataFrame({column: X[column] for column in self.columns}, index=X.index, copy=False)
 
     def _kind(self, column: pd.Series, role: str, y: Any) -> _Kind:
         """How a column is encoded. Booleans written as words are categories of two levels."""
@@ -245,16 +255,30 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
         end = sum(len(block.names_) for block in self.numbers_)  # generated columns are the last of them
         self.parents_ = dict(zip(names[end - len(several) : end], several, strict=True))
 
-    def _assemble(self, frame: pd.DataFrame, numbers: np.ndarray) -> np.ndarray:
-        """All outputs of the rows, put together in parts: nothing as large as the result is there beside it."""
-        kind = np.float32 if self.encoding == "ordinal" else np.float64
-        made = np.empty((len(frame), len(self.source_columns_)), kind)
-        for start in range(0, len(frame), ROWS_AT_ONCE):
-            part = slice(start, start + ROWS_AT_ONCE)
-            made[part] = self._outputs(frame.iloc[part], numbers[part])
-        return made
+    def _columns(self, frame: pd.DataFrame, told: list[np.ndarray | None]) -> Iterator[np.ndarray]:
+        """The outputs that are no categories, one by one, before they are scaled."""
+        for block, rows in zip((*self.numbers_, self.text_), told, strict=True):
+            if rows is None and isinstance(block, NumberBlock):
+                yield from block.each(frame)
+            else:
+                yield from (block.transform(frame) if rows is None else rows).T
 
-    def _outputs(self, frame: pd.DataFrame, numbers: np.ndarray) -> np.ndarray:
+    def _encode(self, frame: pd.DataFrame, told: list[np.ndarray | None]) -> EncodedRows:
+        """All outputs of the rows: of each block what was told of them when it was fitted, or what it makes of them."""
+        kind = np.dtype(np.float32 if self.encoding == "ordinal" else np.float64)
+        parts = (slice(start, start + ROWS_AT_ONCE) for start in range(0, len(frame), ROWS_AT_ONCE))
+        return EncodedRows(
+            (len(frame), len(self.source_columns_)),
+            kind,
+            (
+                self._outputs(frame.iloc[part], [None if rows is None else rows[part] for rows in told])
+                for part in parts
+            ),
+        )
+
+    def _outputs(self, frame: pd.DataFrame, told: list[np.ndarray | None]) -> np.ndarray:
+        blocks = zip((*self.numbers_, self.text_), told, strict=True)
+        numbers = np.hstack([block.transform(frame) if rows is None else rows for block, rows in blocks])
         if self.encoding == "one_hot":
             scaled = numbers if self.scaler_ is None else self.scaler_.transform(numbers)
             return np.hstack([scaled, self.calendar_.transform(frame), self.categories_.transform(frame)])

@@ -69,17 +69,6 @@ class EncodedFold:
     stopped: str
     preprocessor: str = ""
 
-    def save(self, folder: Path) -> None:
-        """Write it so that others see all of it or nothing."""
-        unfinished = folder.with_name(f"{folder.name}.unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        for name in _MATRICES:
-            np.save(unfinished / f"{name}.npy", getattr(self, name))
-        told = {name: getattr(self, name) for name in ("categories", "encoded", "fitted", "stopped", "preprocessor")}
-        (unfinished / _TOLD).write_text(json.dumps(told))
-        unfinished.rename(folder)
-
     @classmethod
     def map(cls, folder: Path) -> Self:
         """Map a saved one into memory, which all processes share; who writes to it (no one, but some estimators refuse
@@ -238,7 +227,6 @@ class FoldFits:
         self._preprocessor = preprocessor
         self._table = table
         self._scratch = scratch
-        self._encoded: dict[tuple[int, Encoding], EncodedFold] = {}
         self._texts: dict[int, EncodedText] = {}
         self._fold_digests = [(rows_digest(fold.train), rows_digest(fold.validation)) for fold in self.folds]
         self._y_valid: dict[int, np.ndarray] = {}
@@ -341,38 +329,40 @@ class FoldFits:
         return result
 
     def _encode(self, fold: int, encoding: Encoding) -> EncodedFold:
-        """The fold's matrices, encoded by whichever process needs them first."""
-        if (fold, encoding) not in self._encoded:
-            place = self._scratch / f"{fold}-{encoding}"
+        """The fold's matrices, encoded by whichever process needs them first, in memory as long as they are held."""
+        place = self._scratch / f"{fold}-{encoding}"
+        if not place.exists():
             self._scratch.mkdir(parents=True, exist_ok=True)
             with FileLock(place.with_suffix(".lock")):
                 if not place.exists():
-                    self._encoded_now(fold, encoding).save(place)
+                    self._write_encoded(fold, encoding, place)
                     give_back()
-            self._encoded[fold, encoding] = EncodedFold.map(place)
-        return self._encoded[fold, encoding]
+        return EncodedFold.map(place)
 
-    def _encoded_now(self, fold: int, encoding: Encoding) -> EncodedFold:
-        """Encode the fold; the preprocessor is fitted on the fold's training rows."""
+    def _write_encoded(self, fold: int, encoding: Encoding, place: Path) -> None:
+        """Encode the fold, with a preprocessor fitted on its training rows; others see all of it or nothing."""
+        unfinished = place.with_name(f"{place.name}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
         train, validation = self._take(self.folds[fold].train), self._take(self.folds[fold].validation)
+        give_back()  # what was read of the table's file
         preprocessor: TablePreprocessor = clone(self._preprocessor).set_params(encoding=encoding)
         y = self._targets(train)
         if fold not in self._texts:
             self._texts[fold] = preprocessor.encode_text(train, validation)
-        X = preprocessor.fit_transform(train, y, self._texts[fold])
-        learned_from = train.index.to_numpy()
-        del train  # before the other rows are encoded as well
-        return EncodedFold(
-            X=X,
-            y=y,
-            X_valid=preprocessor.transform(validation, self._texts[fold]),
-            y_valid=self.y_valid(fold),
-            categories=preprocessor.n_categories_,
-            encoded=rows_digest(preprocessor.rows_seen_),
-            fitted=rows_digest(learned_from),
-            stopped=rows_digest(validation.index.to_numpy()),
-            preprocessor=self.models.put_preprocessor(preprocessor),
-        )
+        preprocessor.fit_encode(train, y, self._texts[fold]).save(unfinished / "X.npy")
+        np.save(unfinished / "y.npy", y)
+        preprocessor.encode(validation, self._texts[fold]).save(unfinished / "X_valid.npy")
+        np.save(unfinished / "y_valid.npy", self.y_valid(fold))
+        told = {
+            "categories": preprocessor.n_categories_,
+            "encoded": rows_digest(preprocessor.rows_seen_),
+            "fitted": rows_digest(train.index.to_numpy()),
+            "stopped": rows_digest(validation.index.to_numpy()),
+            "preprocessor": self.models.put_preprocessor(preprocessor),
+        }
+        (unfinished / _TOLD).write_text(json.dumps(told))
+        unfinished.rename(place)
 
     def _take(self, positions: np.ndarray, *, features: bool = True) -> pd.DataFrame:
         """Features and target of rows, or the target alone, in ascending order."""

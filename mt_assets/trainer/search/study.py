@@ -33,6 +33,7 @@ from mt_assets.trainer.errors import TrainingError
 from mt_assets.trainer.evaluation.goal import Goal
 from mt_assets.trainer.evaluation.metrics import DIRECTION
 from mt_assets.trainer.features.preprocessor import TablePreprocessor
+from mt_assets.trainer.memory import give_back
 from mt_assets.trainer.planning.decision import Decision
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.planning.search_space import search_space
@@ -131,6 +132,7 @@ def run_search(
         cache = FoldCache(folder / FOLDS_FOLDER)
         sweep(cache.folder)
         fits = FoldFits(plan, table, profile, splits, preprocessor, cache, scratch)
+        give_back()  # all of the table was read for its digest
         search = _Search(plan, splits, fits, plan.seed if seed is None else seed, progress, warm)
         search.open(folder, storage_url, limited=deadline is not None or plan.timeout is not None)
         stopped_by: StoppedBy = search.ended

@@ -87,6 +87,7 @@ def _work(connection: Connection) -> None:
     """Serve tasks until the other end is closed. Never returns."""
     from threadpoolctl import threadpool_limits
 
+    from mt_assets.trainer.memory import give_back
     from mt_assets.trainer.search.candidate import FoldCache
     from mt_assets.trainer.search.fold_fits import FoldFits
 
@@ -102,7 +103,9 @@ def _work(connection: Connection) -> None:
         with threadpool_limits(limits=job.plan.threads):
             while True:
                 task: Task = connection.recv()
-                connection.send(_answer(fits, task))
+                answer = _answer(fits, task)
+                give_back()  # the next fit may be one of another worker
+                connection.send(answer)
     except (EOFError, ConnectionError):
         status = 0
     finally:

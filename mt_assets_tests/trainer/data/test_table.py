@@ -14,6 +14,7 @@ import pytest
 
 from mt_assets.trainer.data.table import Table, with_notes
 from mt_assets.trainer.errors import DataError, StoreError
+from mt_assets.trainer.memory import give_back
 
 
 def frame() -> pd.DataFrame:
@@ -173,3 +174,21 @@ def test_times_of_any_zone_keep_their_instant_where_pandera_has_been_imported(mo
     paid = pd.Series([datetime.datetime(2024, 1, 1, 11, tzinfo=berlin), None], dtype=object)
     read = Table.of(pd.DataFrame({"paid": paid})).frame()["paid"]
     assert list(read) == [pd.Timestamp("2024-01-01 10:00"), pd.NaT]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pages are given back on Linux")
+def test_pages_of_a_stored_table_are_given_back_and_read_again(tmp_path: Path) -> None:
+    def of_files() -> int:
+        (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssFile")]
+        return int(line.split()[1]) * 1024
+
+    Table.of(pa.table({"x": np.arange(2_000_000, dtype=np.float64)})).save(tmp_path)
+    table = Table.load(tmp_path)
+    give_back()
+    before = of_files()
+    digest = table.digest
+    assert of_files() - before > 12e6
+    give_back()
+    assert of_files() - before < 4e6
+    del table.digest
+    assert table.digest == digest

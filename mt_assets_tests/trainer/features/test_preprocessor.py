@@ -144,6 +144,23 @@ def test_text_encoded_before_is_the_text_encoded_now(encoding: Any) -> None:
     np.testing.assert_array_equal(shared.transform(others), alone[1])
 
 
+@pytest.mark.parametrize("encoding", [*ENCODINGS, "generated"])
+def test_parts_make_the_same_matrix(
+    encoding: Any, mixed: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many rows are encoded at a time, in memory or into a file."""
+    y = np.arange(len(mixed)) % 2
+    preprocessor = TablePreprocessor(ROLES, encoding)
+    made, again = preprocessor.fit_transform(mixed, y), preprocessor.transform(mixed)
+    monkeypatch.setattr("mt_assets.trainer.features.preprocessor.ROWS_AT_ONCE", 7)
+    clone(preprocessor).fit_encode(mixed, y).save(tmp_path / "made.npy")
+    preprocessor.encode(mixed).save(tmp_path / "again.npy")
+    for name, matrix in (("made", made), ("again", again)):
+        saved = np.load(tmp_path / f"{name}.npy", mmap_mode="r")
+        assert saved.dtype == matrix.dtype
+        np.testing.assert_array_equal(saved, matrix)
+
+
 def test_few_words_are_told_by_their_letters() -> None:
     names = [f"{first}{end} x{at}" for at, (first, end) in enumerate([("meier", "hof"), ("huber", "berg")] * 20)]
     frame = canonical(pd.DataFrame({"name": names}))

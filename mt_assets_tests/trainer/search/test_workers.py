@@ -155,6 +155,21 @@ def test_the_host_may_die(tmp_path: Path, make_work: Any, mixed: pd.DataFrame) -
         assert isinstance(answer, FoldResult)
 
 
+def test_a_worker_that_keeps_too_much_is_replaced(
+    tmp_path: Path, make_work: Any, mixed: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = make_work(mixed, ("logistic_regression",))
+    with WorkerPool(job(work, tmp_path), 1) as pool:
+        processes = [pool.workers[0].process]
+        for fold, most in ((0, 10**9), (1, -(10**9)), (2, 10**9)):
+            monkeypatch.setattr("mt_assets.trainer.search.workers.MOST_KEPT_BYTES", most)
+            pool.submit(Task(0, FAST, fold))
+            _, answer = first_answer(pool)
+            assert isinstance(answer, FoldResult)
+            processes.append(pool.workers[0].process)
+        assert processes[0] == processes[1] != processes[2] == processes[3]
+
+
 def test_a_hung_worker_is_ended(tmp_path: Path, make_work: Any, mixed: pd.DataFrame) -> None:
     work = make_work(mixed, ("logistic_regression",))
     with WorkerPool(job(work, tmp_path), 1, hang_seconds=1.0) as pool:
@@ -164,7 +179,8 @@ def test_a_hung_worker_is_ended(tmp_path: Path, make_work: Any, mixed: pd.DataFr
         task, answer = first_answer(pool)
         assert task.candidate == SLOW
         assert answer == Lost("hung and was ended")
-        assert not psutil.pid_exists(stopped) or psutil.Process(stopped).status() == psutil.STATUS_ZOMBIE
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(stopped).wait(10)  # raises where it is still there
         pool.submit(Task(0, FAST, 1))
         _, answer = first_answer(pool)
         assert isinstance(answer, FoldResult)
