@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,8 @@ class Deliveries:
 
     def rules(self, step: str) -> list[str]:
         known = History(self.store).decisions()
-        return [each.rule for each in known if each.step == step and each.rule not in TIMING]
+        told = (each.rule for each in known if each.step == step and each.rule not in TIMING)
+        return [rule for rule, _ in groupby(told)]  # what stood between two of a kind may have been left out
 
     def error(self, number: int) -> float:
         """Error of a version on the test rows of the newest training."""
