@@ -104,9 +104,13 @@ def test_batches_that_arrive_are_trained_on_once_each_and_the_champion_never_get
     assert train(load_spec(spec)).exit_code == 0
     champions = [1]
 
+    def at_rest() -> bool:
+        """Whether both sensors have seen that there is nothing to do."""
+        return data.rules("train")[-1:] == ["train.handled"] and data.rules("read")[-1:] == ["read.unchanged"]
+
     def trained(versions: int) -> bool:
         """Whether so many trainings are through; each champion is held against the one before."""
-        if len(data.store.versions()) < versions or data.rules("train")[-1] != "train.handled":
+        if len(data.store.versions()) < versions or not at_rest():
             return False
         champion = data.store.champion()
         assert champion
@@ -116,7 +120,7 @@ def test_batches_that_arrive_are_trained_on_once_each_and_the_champion_never_get
         return True
 
     with daemon(log):
-        wait_until(lambda: data.rules("train") == ["train.handled"], log)
+        wait_until(at_rest, log)
         data.deliver("1", data.batch(1))
         wait_until(lambda: trained(2), log)
 
