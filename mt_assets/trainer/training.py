@@ -129,7 +129,7 @@ def train_final(
         target=model.target,
         rows_seen=rows_digest(made.rows),
         fold_rows=made.fold_rows,
-        n_rows=len(frame),
+        n_rows=len(made.rows),
         seconds=time.perf_counter() - started,
         versions=library_versions(),
         notes=made.notes,

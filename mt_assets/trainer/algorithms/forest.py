@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
+import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
-from mt_assets.trainer.algorithms.algorithm import FLOAT, Algorithm, FitSetting, Params, outputs
+from mt_assets.trainer.algorithms.algorithm import FLOAT, Algorithm, FitReport, FitSetting, Params, is_over, outputs
+from mt_assets.trainer.algorithms.checkpoint import Checkpoint
 
 MOST_LEAVES: Final = 15_000
 """Of a tree, as AutoGluon bounds them: without it 50 trees on 54,000 rows of `diamonds` are a file of 350 MB."""
@@ -30,6 +33,7 @@ class Forest(Algorithm):
 
     tasks: ClassVar[frozenset[str]] = frozenset({"classification", "regression"})
     encoding = "ordinal"
+    gradual = True
     draws: ClassVar[bool] = True
     classifier: ClassVar[type]
     regressor: ClassVar[type]
@@ -53,6 +57,39 @@ class Forest(Algorithm):
             "max_features": CategoricalDistribution(["sqrt", "log2", 0.5, 0.75, 1.0]),
         }
 
+    def fit(
+        self,
+        estimator: Any,
+        X: np.ndarray,
+        y: np.ndarray,
+        X_valid: np.ndarray | None = None,
+        y_valid: np.ndarray | None = None,
+        patience: int | None = None,
+        *,
+        class_weight: str | None = None,
+        categories: int = 0,
+        deadline: float | None = None,
+        checkpoint: Checkpoint | None = None,
+    ) -> FitReport:
+        """Fit; with a deadline a few trees at a time, the same ones, and keep those that there is time for."""
+        if deadline is None:
+            estimator.fit(X, y)
+            return FitReport()
+        wanted, grown = estimator.n_estimators, 0
+        estimator.set_params(warm_start=True)
+        while grown < wanted and not is_over(deadline, grown):
+            grown = min(wanted, grown + TREES_AT_ONCE)
+            estimator.set_params(n_estimators=grown)
+            with warnings.catch_warnings():
+                # It doubts class weights that are computed from the rows, which here are the same each time.
+                warnings.filterwarnings("ignore", "class_weight presets", UserWarning)
+                estimator.fit(X, y)
+        estimator.set_params(warm_start=False)
+        return FitReport(best_iteration=grown, cut=grown < wanted)
+
+    def with_iterations(self, params: Mapping[str, Any], iterations: int | None) -> Params:
+        return dict(params) if iterations is None else {**params, "n_estimators": iterations}
+
     def memory(self, setting: FitSetting, params: Mapping[str, Any], rows: int, columns: int) -> float:
         """The nodes of all trees, nearly all of what deep ones take, and what is known of each row."""
         leaf, split = int(params["min_samples_leaf"]), int(params["min_samples_split"])
@@ -62,6 +99,9 @@ class Forest(Algorithm):
         node = NODE + FLOAT * outputs(setting)
         return int(params["n_estimators"]) * 2 * leaves * node + rows * FLOAT * (4 + 2 * setting.n_classes)
 
+
+TREES_AT_ONCE: Final = 10
+"""Between two looks at the clock."""
 
 NODE: Final = 64
 """Bytes of a node in scikit-learn's trees (`sklearn.tree._tree.NODE_DTYPE`), without its values."""

@@ -64,7 +64,7 @@ def with_ensemble(
         parts = [np.arange(len(y))]
     shape = (len(y), len(profile.target.classes)) if profile.target.classes else (len(y),)
     most, rounds = affordable(goal, shape, plan.ensemble_rounds)
-    trials, predictions = _loaded(_shortlist(study, of_best, most), cache, in_haste=plan.timeout is not None)
+    trials, predictions = _loaded(_shortlist(study, of_best, most), cache, plan)
     if len(trials) < 2:
         return best.model_copy(
             update={"decisions": (_told(False, "ensemble.alone", "There is one candidate to choose from.", {}),)}
@@ -139,21 +139,21 @@ def _shortlist(study: StudyResult, best: TrialRecord, most: int) -> list[TrialRe
 
 
 REFIT_SECONDS = 2.0
-"""Where time is limited, a candidate that would have to be fitted again (its models are too large to be kept, or it was
-judged on a single fold) is no member if a fit took longer, unless it is the best."""
+"""Where time is limited, a candidate that would have to be fitted again (there is no bag, or its models are too large
+to be kept) is no member if a fit took longer, unless it is the best."""
 
 
 def _loaded(
-    trials: Sequence[TrialRecord], cache: FoldCache, *, in_haste: bool
+    trials: Sequence[TrialRecord], cache: FoldCache, plan: TrainingPlan
 ) -> tuple[list[TrialRecord], list[np.ndarray]]:
     """Trials with their predictions for the validation rows, fold after fold; without those whose files are gone."""
     found, predictions = [], []
     for trial in trials:
         folds = [fold for fold in map(cache.get, trial.fold_keys) if fold is not None]
         parts = [fold.prediction for fold in folds]
-        again = len(folds) == 1 or any(fold.model == TOO_LARGE for fold in folds)
+        again = plan.final_fit == "refit" or any(fold.model == TOO_LARGE for fold in folds)
         slow = again and trial.seconds > REFIT_SECONDS * len(folds) and trial is not trials[0]
-        if len(parts) == len(trial.fold_keys) and not (in_haste and slow):
+        if len(parts) == len(trial.fold_keys) and not (plan.timeout is not None and slow):
             found.append(trial)
             predictions.append(np.concatenate(parts))
     return found, predictions

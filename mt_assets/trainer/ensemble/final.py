@@ -76,8 +76,8 @@ def assemble(
     """Gather the fitted models of the members.
 
     With bagging a member gives the models of all folds, each with the same share of its weight; a fold model that is
-    not there any more, or not as it was stored, is fitted again. One that is too large to be kept, one that was judged
-    on a single fold, and every member without bagging, is fitted on all learning rows.
+    not there any more, or not as it was stored, is fitted again. One that is too large to be kept, and every member
+    without bagging, is fitted on all learning rows.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def assemble(
             scratch = stack.enter_context(scratch_folder(folder))
             fits = FoldFits(plan, table, profile, splits, preprocessor, FoldCache(folder / FOLDS_FOLDER), scratch)
         for member in best.ensemble:
-            results = [] if fits is None or len(member.fold_keys) < 2 else _fold_models(fits, member)
+            results = [] if fits is None else _fold_models(fits, member)
             if results:
                 _add_folds(assembly, member, results, splits)
             else:
@@ -132,6 +132,11 @@ def _add_folds(assembly: Assembly, member: Member, results: list[tuple[FoldResul
             FoldRows(fold=result.fold, encoded=result.encoded, fitted=result.fitted, stopped=result.stopped, fits=1)
         )
         assembly.notes += result.notes
+    if len(results) == 1:
+        rows = f"{len(assembly.rows[-1]):,} rows"
+        assembly.notes.append(
+            f"There was time for one fold alone: the members of the ensemble learned from its {rows}."
+        )
 
 
 def _add_refit(

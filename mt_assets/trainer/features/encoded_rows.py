@@ -40,4 +40,4 @@ class EncodedRows:
         with path.open("wb") as file:
             np.lib.format.write_array_header_1_0(file, told)
             for part in self.parts:
-                file.write(memoryview(np.ascontiguousarray(part, self.dtype)))
+                file.write(np.ascontiguousarray(part, self.dtype).data)

@@ -370,7 +370,8 @@ def check_fit_rows(
     study : StudyResult, optional
         Each fold fit must have seen its fold's training rows exactly, and early stopping and score its validation rows.
     trained : TrainedModel, optional
-        Must have seen all learning rows and no others; fold models in it those of their folds, as in a study.
+        Must have seen all learning rows and no others, or those of its folds where it is made of fold models; these
+        must have seen what they would have in a study.
 
     Returns
     -------
@@ -389,8 +390,11 @@ def check_fit_rows(
     if trained is not None:
         fits += len(trained.facts.fold_rows) or 1
         wrong += _wrong_folds(splits, trained.facts.fold_rows)
-        if {rows_digest(trained.rows), trained.rows_seen} != {rows_digest(splits.learning)}:
-            wrong.append(_wrong("the final fit", trained.rows, splits.learning, splits.test))
+        meant = [splits.learning]
+        if trained.facts.fold_rows:
+            meant.append(np.unique(np.concatenate([splits.folds[seen.fold].train for seen in trained.facts.fold_rows])))
+        if all({rows_digest(trained.rows), trained.rows_seen} != {rows_digest(rows)} for rows in meant):
+            wrong.append(_wrong("the final fit", trained.rows, meant[-1], splits.test))
     message = f"All {fits} fits saw the rows meant for them and no others."
     if wrong:
         where = ", ".join(entry["where"] for entry in wrong[:5])

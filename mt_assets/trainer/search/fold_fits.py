@@ -41,6 +41,9 @@ _TOLD: Final = "told.json"
 _CUT: Final = "-cut"
 """Ends the name of a result that a deadline cut short."""
 
+MORE_TIME: Final = 1.5
+"""A result that was cut short is not enough where there are so many times the seconds that it took."""
+
 
 @dataclass(frozen=True, eq=False)
 class EncodedFold:
@@ -292,7 +295,10 @@ class FoldFits:
         """
         key = self.key(candidate, fold)
         cut = f"{key}{_CUT}"
-        stored = self.cache.get(key) or (self.cache.get(cut) if deadline is not None else None)
+        stored = self.cache.get(key)
+        if stored is None and deadline is not None and (short := self.cache.get(cut)):
+            # One that has more time now is fitted anew.
+            stored = short if deadline - time.monotonic() < MORE_TIME * short.seconds else None
         if stored is not None:
             return replace(stored, fold=fold)
         learner = algorithm(candidate.algorithm)

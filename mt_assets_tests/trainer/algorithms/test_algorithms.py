@@ -16,6 +16,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from threadpoolctl import threadpool_limits
 
 from mt_assets.trainer.algorithms.algorithm import LEAST_ROUNDS, FitSetting
+from mt_assets.trainer.algorithms.forest import TREES_AT_ONCE
 from mt_assets.trainer.algorithms.registry import AVAILABLE, CONTRACT_NAMES, algorithm, available
 from mt_assets.trainer.errors import SpecError
 
@@ -300,7 +301,22 @@ def test_a_deadline_leaves_a_handful_of_rounds(name: str, task: str) -> None:
     np.testing.assert_allclose(estimator.predict(X_valid), again.predict(X_valid), rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", BOOSTERS)
+@pytest.mark.parametrize("name", ["random_forest", "extra_trees"])
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_a_forest_keeps_the_trees_that_there_is_time_for(name: str, task: str) -> None:
+    X, y, X_valid, _ = split(task)
+    learner, setting = algorithm(name), replace(setting_of(task), class_weight="balanced" if y.dtype == int else None)
+    params = learner.starts(setting)[0]
+    estimator = learner.build(setting, params)
+    report = learner.fit(estimator, X, y, deadline=0.0)
+    assert report.cut
+    assert report.best_iteration == len(estimator.estimators_) == TREES_AT_ONCE
+    again = learner.build(setting, learner.with_iterations(params, report.best_iteration))
+    learner.fit(again, X, y)
+    np.testing.assert_array_equal(estimator.predict(X_valid), again.predict(X_valid))
+
+
+@pytest.mark.parametrize("name", [*BOOSTERS, "random_forest", "extra_trees"])
 def test_a_deadline_far_away_changes_nothing(name: str) -> None:
     X, y, X_valid, y_valid = split("regression")
     learner, setting = algorithm(name), setting_of("regression")

@@ -280,14 +280,20 @@ def test_a_model_too_large_to_keep_is_fitted_once(tmp_path: Path) -> None:
     assert check_fit_rows(training.splits, trained=trained).passed
 
 
-def test_members_that_were_judged_on_one_fold_are_fitted_on_everything(tmp_path: Path) -> None:
-    """Where time is so short that trials run on one fold, its models have not seen all rows."""
+def test_members_that_were_judged_on_one_fold_give_the_model_of_it(tmp_path: Path) -> None:
+    """Where time is so short that trials run on one fold, nothing is fitted again, and it is told."""
     training = search(customers(), tmp_path, ALGORITHMS)
     members = [member.model_copy(update={"fold_keys": member.fold_keys[:1]}) for member in training.best.ensemble]
     training = replace(training, best=training.best.model_copy(update={"ensemble": tuple(members)}))
     trained = training.final()
     assert len(trained.model.estimators) == len(members)
+    assert trained.facts.n_rows == len(training.splits.folds[0].train)
+    assert f"learned from its {trained.facts.n_rows} rows" in " ".join(trained.facts.notes)
     assert check_fit_rows(training.splits, trained=trained).passed
+    spoilt = TrainedModel(
+        trained.facts, np.append(trained.rows, training.splits.test[:1]), trained.fixture, trained.expected
+    )
+    assert not check_fit_rows(training.splits, trained=spoilt).passed
 
 
 @pytest.mark.parametrize(("most", "kept"), [(100, False), (1_000_000, True)])
