@@ -85,7 +85,8 @@ class Forest(Algorithm):
                 warnings.filterwarnings("ignore", "class_weight presets", UserWarning)
                 estimator.fit(X, y)
         estimator.set_params(warm_start=False)
-        return FitReport(best_iteration=grown, cut=grown < wanted)
+        cut = grown < wanted
+        return FitReport(best_iteration=grown if cut else None, cut=cut)
 
     def with_iterations(self, params: Mapping[str, Any], iterations: int | None) -> Params:
         return dict(params) if iterations is None else {**params, "n_estimators": iterations}

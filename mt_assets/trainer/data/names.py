@@ -1,5 +1,6 @@
-"""Finding the column or file that a person probably meant."""
+"""What names of columns tell: which one a person probably meant, and which are no columns of data."""
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -19,3 +20,8 @@ def meant(name: str, known: Iterable[str]) -> str:
         return f"Did you mean '{close}'?"
     more = f" and {len(names) - 20} more" if len(names) > 20 else ""
     return f"The columns are: {', '.join(names[:20])}{more}."
+
+
+def is_frame_index(name: str) -> bool:
+    """Whether a column is called as pandas calls an index without a name that is written with the columns."""
+    return re.fullmatch(r"__index_level_\d+__|Unnamed: 0", name) is not None

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from mt_assets.trainer.data.names import is_frame_index
+
 Role = Literal[
     "numeric", "boolean", "categorical", "datetime", "text",
     "id", "constant", "target", "time", "group", "series", "drop",
@@ -77,7 +79,7 @@ class ColumnFacts:
     @property
     def frame_index(self) -> bool:
         """It is called as pandas calls an index without a name that is written with the columns."""
-        return re.fullmatch(r"__index_level_\d+__|Unnamed: 0", self.name) is not None
+        return is_frame_index(self.name)
 
 
 @dataclass(frozen=True)

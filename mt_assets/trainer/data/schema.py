@@ -11,7 +11,7 @@ import pyarrow as pa
 from pandera.io.pandas_io import from_yaml, to_yaml
 
 from mt_assets.trainer.checks import Check
-from mt_assets.trainer.data.names import meant
+from mt_assets.trainer.data.names import is_frame_index, meant
 from mt_assets.trainer.data.profile import DataProfile
 from mt_assets.trainer.data.table import Table
 from mt_assets.trainer.errors import DataError
@@ -144,7 +144,7 @@ def check_schema(table: Table, schema: TableSchema) -> Check:
     """
     expected = _schema(schema.yaml)
     cases = [case for part, names in _parts(expected, table) for case in _broken(table.frame(names), part)]
-    added = [name for name in table.columns if name not in expected.columns]
+    added = [name for name in table.columns if name not in expected.columns and not is_frame_index(name)]
     if schema.closed:
         cases += [_case(name, _NEW, "the column is new", len(table)) for name in added]
     notes = _notes(table, [] if schema.closed else added, schema)

@@ -325,5 +325,6 @@ def test_a_deadline_far_away_changes_nothing(name: str) -> None:
         estimator = learner.build(setting, learner.starts(setting)[0])
         report = learner.fit(estimator, X, y, X_valid, y_valid, patience=10, deadline=deadline)
         assert not report.cut
+        assert (report.best_iteration is None) == (name not in BOOSTERS)
         predictions.append(estimator.predict(X_valid))
     np.testing.assert_array_equal(*predictions)
