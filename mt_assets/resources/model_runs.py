@@ -101,6 +101,8 @@ ROUND_TAG = "mt_assets/further_round"
 ATTENDED_TAG = "mt_assets/attended"
 """Tag of a run whose caller asks for further rounds by itself, so that the sensor must not."""
 
+PROCESS_TAG = "mt_assets/process"
+"""Tag of a run that a command line executes itself: host, number and start of its process."""
 
 BEGUN = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 """States of a run that somebody is about to execute, or executes."""
@@ -109,10 +111,6 @@ BEGUN = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.Dagst
 def further_rounds(tags: Mapping[str, str]) -> int:
     """How many rounds a run adds to the first search."""
     return int(tags.get(ROUND_TAG, 0))
-
-
-PROCESS_TAG = "mt_assets/process"
-"""Tag of a run that a command line executes itself: host, number and start of its process."""
 
 
 def this_process() -> str:

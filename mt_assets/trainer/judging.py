@@ -68,7 +68,7 @@ def judge(
             y_test=encode_target(frame[profile.target.column], profile.target),
             challenger_prediction=evaluation.predicted(rows),
             positive=profile.target.positive,
-            threshold=0.5 if threshold is None else threshold,
+            threshold=trained.facts.delivery.label_threshold,
             challenger_version=version.number,
             champion=champion,
             test_digest=rows_digest(splits.identities[rows]),

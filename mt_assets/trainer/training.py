@@ -116,7 +116,7 @@ def train_final(
         target=profile.target.column,
         known=None if complete else made.known,
         positive=profile.target.positive,
-        threshold=0.5 if best.delivery.threshold is None else best.delivery.threshold,
+        threshold=best.delivery.label_threshold,
         calibration=best.delivery.calibration,
     )
     fixture = frame[list(features)].iloc[:FIXTURE_ROWS]

@@ -50,6 +50,11 @@ class Delivery(Record):
     warnings: tuple[str, ...] = ()
     suggestions: tuple[str, ...] = ()
 
+    @property
+    def label_threshold(self) -> float:
+        """The threshold, or what stands in its place where there is none."""
+        return 0.5 if self.threshold is None else self.threshold
+
 
 @dataclass(frozen=True)
 class Delivered:

@@ -122,10 +122,15 @@ class Evaluation(Record):
             for name, value in self.test.items()
         ]
 
+    def judged(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """Positions [n] of the rows behind `test`, and what was predicted for them: probabilities [n, k] or values."""
+        stored = (self.attachment(name) for name in (_POSITIONS, _PREDICTIONS))
+        positions, predictions = (np.load(BytesIO(each or b""), allow_pickle=False) for each in stored)
+        return positions, predictions
+
     def predicted(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """What the model predicted for some of the test rows, probabilities [n, k] or values [n]."""
-        stored = (self.attachment(name) for name in (_PREDICTIONS, _POSITIONS))
-        predictions, known = (np.load(BytesIO(each or b""), allow_pickle=False) for each in stored)
+        known, predictions = self.judged()
         if self.out_of_fold:  # there are no test rows
             return predictions[:0]
         order = np.argsort(known)

@@ -6,7 +6,6 @@ promotion (`promotion.fairness`, quality gates).
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from io import BytesIO
 from typing import Any, ClassVar
 
 import numpy as np
@@ -120,11 +119,12 @@ def assess_fairness(
     profile : DataProfile
     """
     target = profile.target
-    frame = table.take(_array(evaluation, "test_positions.npy")).frame([*sensitive, target.column])
+    positions, predicted = evaluation.judged()
+    frame = table.take(positions).frame([*sensitive, target.column])
     y = encode_target(frame[target.column], target)
-    prediction = _array(evaluation, "test_predictions.npy")
-    if prediction.ndim == 2:
-        prediction = predicted_codes(prediction, target.positive, trained.model.threshold)
+    prediction: npt.NDArray = predicted
+    if predicted.ndim == 2:
+        prediction = predicted_codes(predicted, target.positive, trained.facts.delivery.label_threshold)
     binary = len(target.classes) == 2
     if binary:
         y, prediction = (np.asarray(codes == (target.positive or 0)).astype(int) for codes in (y, prediction))
@@ -144,13 +144,6 @@ def assess_fairness(
     for name, png in both_sizes("fairness", draw).items():
         fairness.attach(name, png)
     return fairness
-
-
-def _array(evaluation: Evaluation, name: str) -> npt.NDArray:
-    content = evaluation.attachment(name)
-    assert content is not None
-    array: npt.NDArray = np.load(BytesIO(content), allow_pickle=False)
-    return array
 
 
 def _metrics(n_classes: int) -> dict[str, Metric]:

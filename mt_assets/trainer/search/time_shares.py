@@ -30,7 +30,6 @@ it is finished may take less."""
 LEAST_SECONDS: Final = 0.5
 """No fit is told to be over sooner: a booster has a few rounds by then."""
 
-
 QUICK_FIT: Final = 1.0
 """Seconds of a final fit that what comes after the search has room for."""
 
