@@ -74,6 +74,11 @@ class Frequency:
         return self.step if self.alias is None else self.alias
 
     @property
+    def told(self) -> str:
+        """For people."""
+        return f"whole numbers by {self.step}" if self.alias is None else self.alias
+
+    @property
     def season(self) -> int:
         """The usual season in steps; 1 where none is usual."""
         if self.months:
