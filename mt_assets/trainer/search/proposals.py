@@ -103,8 +103,8 @@ class Proposals:
 
     @property
     def most(self) -> float:
-        """How many trials there can be; without limit but for a grid."""
-        return len(self._known) if self._kind == "grid" else math.inf
+        """How many trials there can be: those of a grid, or as many as there are points."""
+        return len(self._known) if self._kind == "grid" else self._space.points
 
     @property
     def made_for(self) -> Any:
