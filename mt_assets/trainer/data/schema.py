@@ -10,11 +10,12 @@ import pandera.pandas as pandera
 import pyarrow as pa
 from pandera.io.pandas_io import from_yaml, to_yaml
 
+from mt_assets.spec_reading import parse_yaml, read_text
 from mt_assets.trainer.checks import Check
 from mt_assets.trainer.data.names import is_frame_index, meant
 from mt_assets.trainer.data.profile import DataProfile
 from mt_assets.trainer.data.table import Table
-from mt_assets.trainer.errors import DataError
+from mt_assets.trainer.errors import DataError, SpecError
 from mt_assets.trainer.store.record import Record
 
 if TYPE_CHECKING:
@@ -115,10 +116,11 @@ def read_schema(path: str | Path) -> TableSchema:
         There is no such file, or it is not a pandera schema with columns.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"The schema {path} cannot be read: {error}.", suggestions=("Check dataSchema.",)) from error
+        text = read_text(Path(path), "schema")
+    except SpecError as error:
+        raise DataError(error.message, suggestions=("Check dataSchema.", *error.suggestions)) from None
     try:
+        parse_yaml(text)  # which refuses aliases that unfold without end; pandera's own reading follows them
         columns = _schema(text).columns
     except Exception as error:  # pandera and yaml raise anything at all for a malformed file
         raise DataError(
@@ -184,8 +186,11 @@ def _parts(expected: pandera.DataFrameSchema, table: Table) -> Iterator[tuple[pa
     if any(together) or any(column.regex for column in expected.columns.values()):
         yield expected, table.columns
         return
-    for name in expected.columns:
-        yield expected.select_columns([name]), [name] if name in table.columns else table.columns[:1]
+    held = set(table.columns)
+    for name, column in expected.columns.items():
+        # Made anew: `select_columns` copies all columns for each one, which takes minutes for a thousand.
+        part = pandera.DataFrameSchema({name: column}, dtype=expected.dtype, coerce=expected.coerce)
+        yield part, [name] if name in held else table.columns[:1]
 
 
 def _broken(values: pd.DataFrame, expected: pandera.DataFrameSchema) -> list[dict[str, Any]]:
@@ -289,16 +294,17 @@ def _case(column: str, check: str, failure_case: str, count: int) -> dict[str, A
 
 def _notes(table: Table, added: list[str], schema: TableSchema) -> list[str]:
     """What is new but allowed: columns, labels, and many more gaps."""
+    held = set(table.columns)
     more = f" and {len(added) - 20} more" if len(added) > 20 else ""
     notes = [f"New columns: {', '.join(map(repr, added[:20]))}{more}."] if added else []
     for name, known in schema.labels.items():
-        if name in table.columns and pa.types.is_string(table.schema.field(name).type):
+        if name in held and pa.types.is_string(table.schema.field(name).type):
             new = sorted(set(table.labels(name)[1]) - set(known))
             if new:
                 more = f" and {len(new) - 10} more" if len(new) > 10 else ""
                 notes.append(f"New labels in '{name}': {', '.join(map(repr, new[:10]))}{more}.")
     for name, before in schema.missing.items():
-        now = _form(table, name)[1] if name in table.columns else 0.0
+        now = _form(table, name)[1] if name in held else 0.0
         if now - before > MISSING_RISE and now < 1:
             notes.append(
                 f"'{name}' lacks {now:.0%} of its values; it was {before:.0%} when the schema was kept, and a rise of "
