@@ -132,8 +132,8 @@ def read_text(path: Path, what: str, remedy: Sequence[str] = ()) -> str:
             raise SpecError(f"The {what} {path} is no regular file, but a pipe, a socket or a device; name a file.")
         if known.st_size > LARGEST_DOCUMENT:
             raise SpecError(
-                f"The {what} {path} has {known.st_size / 1e6:,.0f} MB; more than {LARGEST_DOCUMENT / 1e6:.0f} MB are not "
-                "read.",
+                f"The {what} {path} has {known.st_size / 1e6:,.0f} MB; more than {LARGEST_DOCUMENT / 1e6:.0f} MB are "
+                "not read.",
                 suggestions=("Write into it only what it is for.",),
             )
         raw = path.read_bytes()
@@ -170,7 +170,8 @@ def _parse_text(text: str, path: Path, what: str) -> Any:
     try:
         return _parse_json(text, what) if suffix == ".json" else parse_yaml(text)
     except json.JSONDecodeError as error:
-        told = f"is no valid JSON: {error.msg[:1].lower() + error.msg[1:].removesuffix(' at')} at line {error.lineno}, column {error.colno}"
+        said = error.msg[:1].lower() + error.msg[1:].removesuffix(" at")
+        told = f"is no valid JSON: {said} at line {error.lineno}, column {error.colno}"
     except yaml.MarkedYAMLError as error:
         told = f"is no valid YAML: {_yaml_message(error)}"
     except yaml.YAMLError as error:

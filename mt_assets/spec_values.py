@@ -392,8 +392,8 @@ _SHARE = {"type": "number", "description": "share of the rows"}
 
 Switch = Annotated[bool, Strict()]
 MOST = 10**15
-"""Largest number that a spec may ask for where nothing narrower is said: whatever counts, weighs or costs stays exact in
-double precision, also when it is multiplied by a few."""
+"""Largest number that a spec may ask for where nothing narrower is said: what counts, weighs or costs so much is still
+exact in double precision."""
 
 MOST_PARTS = 1000
 """Most folds, repeats, threads, processes or rounds: an order above what a large machine has a use for."""
@@ -422,14 +422,18 @@ TestSize = Annotated[
     Annotated[Whole, Tag("integer")]
     | Annotated[float, Strict(), Field(ge=0, lt=1, allow_inf_nan=False), Tag("number")],
     BY_JSON_TYPE,
-    WithJsonSchema({"anyOf": [_ROWS | {"minimum": 0, "maximum": MOST}, _SHARE | {"minimum": 0, "exclusiveMaximum": 1}]}),
+    WithJsonSchema(
+        {"anyOf": [_ROWS | {"minimum": 0, "maximum": MOST}, _SHARE | {"minimum": 0, "exclusiveMaximum": 1}]}
+    ),
 ]
 """Rows, or a share of all rows; 0 is no test rows."""
 
 ValidationSize = Annotated[
     Annotated[int, Strict(), Field(ge=2, le=MOST), Tag("integer")] | Annotated[Share, Tag("number")],
     BY_JSON_TYPE,
-    WithJsonSchema({"anyOf": [_ROWS | {"minimum": 2, "maximum": MOST}, _SHARE | {"exclusiveMinimum": 0, "exclusiveMaximum": 1}]}),
+    WithJsonSchema(
+        {"anyOf": [_ROWS | {"minimum": 2, "maximum": MOST}, _SHARE | {"exclusiveMinimum": 0, "exclusiveMaximum": 1}]}
+    ),
 ]
 """Rows, or a share of the rows that are not test rows; one single row validates nothing."""
 

@@ -9,7 +9,7 @@ from typing import IO, Any
 from rich.console import Console
 from rich.text import Text
 
-_CONTROLS = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(9), *range(11, 32), *range(127, 160))}
+_CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "�")
 """What a terminal may take for an order: all control characters but tabs and line ends."""
 
 

@@ -1,6 +1,5 @@
 """What other steps hand over: recommendations stop a run when they are wrong, feedback is told of and passed over."""
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-DATA = b"age,income,target\n" + b"".join(b"%d,%d,%s\n" % (n % 17, n * 37 % 101, b"yes" if n % 17 < 8 else b"no") for n in range(60))
+DATA = b"age,income,target\n" + b"".join(
+    b"%d,%d,%s\n" % (n % 17, n * 37 % 101, b"yes" if n % 17 < 8 else b"no") for n in range(60)
+)
 
 RECOMMENDATIONS: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "empty": ("", ("empty",)),
@@ -24,7 +25,12 @@ RECOMMENDATIONS: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "markup": ("<script>: 1", ("<script>",)),
     "terminal": ('"\\e[2J[/]": 1', ("[2J[/]",)),
     "nothing left": ("drop: [age, income]", ("'age'",)),
-    "bomb": ("a0: &a0 [x]\n" + "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30)) + "\ndrop: *a29", ("aliases",)),
+    "bomb": (
+        "a0: &a0 [x]\n"
+        + "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30))
+        + "\ndrop: *a29",
+        ("aliases",),
+    ),
     "deep": ("drop: " + "[" * 20_000, ("deeply",)),
     "huge": ("drop: [" + ",".join(f"c{n}" for n in range(3_000_000)) + "]", ("MB",)),
     "tag": ("drop: !!python/name:os.system", ("python/name",)),
@@ -33,7 +39,9 @@ RECOMMENDATIONS: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
 
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize("case", RECOMMENDATIONS)
-def test_hostile_recommendations_are_refused(case: str, tmp_path: Path, promise: Callable[..., Any], data_spec: Callable[..., Path]) -> None:
+def test_hostile_recommendations_are_refused(
+    case: str, tmp_path: Path, promise: Callable[..., Any], data_spec: Callable[..., Path]
+) -> None:
     content, named = RECOMMENDATIONS[case]
     path = tmp_path / "advice.yaml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -76,7 +84,10 @@ FEEDBACK: dict[str, tuple[bytes, str]] = {
     "none.parquet": (b"", "Parquet"),
     "twice.parquet": (_parquet(pa.table([[1], [2]], names=["version", "version"])), "twice.parquet"),
     "nested.parquet": (_parquet(pa.table({"metrics": [[[1]]]})), "metrics"),
-    "times.parquet": (_parquet(pa.table({"window.to": pa.array([2**62], pa.timestamp("us")), "metrics.a": [1.0]})), "window.to"),
+    "times.parquet": (
+        _parquet(pa.table({"window.to": pa.array([2**62], pa.timestamp("us")), "metrics.a": [1.0]})),
+        "window.to",
+    ),
     "bytes.parquet": (_parquet(pa.table({"reason": [b"\xff"], "metrics.a": [1.0]})), "reason"),
     "large.json": (b"[" + b"1," * (10 << 20) + b"1]", "MB"),
     "large.jsonl": (b"1\n" * (10 << 20), "MB"),
@@ -84,7 +95,9 @@ FEEDBACK: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.timeout(120)
-def test_hostile_feedback_stops_nothing_and_each_file_of_it_is_told(tmp_path: Path, promise: Callable[..., Any], data_spec: Callable[..., Path], shared_home: Path) -> None:
+def test_hostile_feedback_stops_nothing_and_each_file_of_it_is_told(
+    tmp_path: Path, promise: Callable[..., Any], data_spec: Callable[..., Path], shared_home: Path
+) -> None:
     import dagster as dg
 
     drops = tmp_path / "drops"
@@ -103,5 +116,7 @@ def test_hostile_feedback_stops_nothing_and_each_file_of_it_is_told(tmp_path: Pa
     parts = str(event.asset_materialization.metadata["evaluation_feedback"].value).split("The evaluation feedback ")
     told = {Path(part.split()[0].rstrip(",.")).name: part for part in parts[1:]}
     pipes = {"pipe.json": (b"", "no regular file"), "zero.json": (b"", "no regular file"), "circle.json": (b"", "link")}
-    missed = {name: told.get(name) for name, (_, words) in {**FEEDBACK, **pipes}.items() if words not in told.get(name, "")}
+    missed = {
+        name: told.get(name) for name, (_, words) in {**FEEDBACK, **pipes}.items() if words not in told.get(name, "")
+    }
     assert not missed

@@ -24,7 +24,11 @@ class Text:
 
 def with_keys(named: tuple[str, ...], **keys: Any) -> Text:
     """A spec of JSON with these keys besides the smallest ones."""
-    return Text("{" + ", ".join([SMALLEST, *(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in keys.items())]) + "}", named, ".json")
+    return Text(
+        "{" + ", ".join([SMALLEST, *(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in keys.items())]) + "}",
+        named,
+        ".json",
+    )
 
 
 def doubling(levels: int, leaf: str, form: str) -> str:
@@ -59,17 +63,25 @@ SPECS: dict[str, Text] = {
     "bomb in free keys": Text(bomb("hyperparameterSearch: {searchSpace: {lightgbm: *a29}}\nx"), ("aliases",)),
     "bomb in an unknown key": Text(bomb("x"), ("aliases",)),
     "bomb in a name": Text(bomb("name"), ("aliases",)),
-    "bomb of merges": Text(doubling(30, "{k0: 1}", "{{<<: [{}]}}") + "\ntrainDataPath: a\ntargetColumn: b", ("aliases",)),
+    "bomb of merges": Text(
+        doubling(30, "{k0: 1}", "{{<<: [{}]}}") + "\ntrainDataPath: a\ntargetColumn: b", ("aliases",)
+    ),
     "alias of itself": Text("features: &a [*a]\ntrainDataPath: a\ntargetColumn: b", ("itself",)),
-    "mapping in itself": Text("hyperparameterSearch: {searchSpace: &a {svm: *a}}\ntrainDataPath: a\ntargetColumn: b", ("itself",)),
+    "mapping in itself": Text(
+        "hyperparameterSearch: {searchSpace: &a {svm: *a}}\ntrainDataPath: a\ntargetColumn: b", ("itself",)
+    ),
     "merge of itself": Text("options: &a {<<: *a}\ntrainDataPath: a\ntargetColumn: b", ("itself",)),
     "deep yaml": Text("features: " + "[" * 20_000, ("deeply",)),
     "deep blocks": Text("".join(" " * n + "a:\n" for n in range(2_000)), ("deeply",)),
     "deep json": Text("[" * 200_000, ("deeply",), ".json"),
     "deep search space": Text(
-        "{" + SMALLEST + ', "hyperparameterSearch": {"searchSpace": ' + '{"svm": ' * 300 + "1" + "}" * 302, ("searchSpace",), ".json"
+        "{" + SMALLEST + ', "hyperparameterSearch": {"searchSpace": ' + '{"svm": ' * 300 + "1" + "}" * 302,
+        ("searchSpace",),
+        ".json",
     ),
-    "many keys": Text("{" + SMALLEST + "".join(f', "k{n}": {n}' for n in range(5_000)) + "}", ("`k0`", "problems"), ".json"),
+    "many keys": Text(
+        "{" + SMALLEST + "".join(f', "k{n}": {n}' for n in range(5_000)) + "}", ("`k0`", "problems"), ".json"
+    ),
     # --- keys
     "key twice": Text("targetColumn: a\ntargetColumn: b", ("targetColumn", "second time")),
     "key twice in json": Text("{" + SMALLEST + ', "targetColumn": "b"}', ("targetColumn", "more than once"), ".json"),
@@ -81,8 +93,12 @@ SPECS: dict[str, Text] = {
     # --- types
     "path of number": Text("trainDataPath: 1\ntargetColumn: b", ("`trainDataPath`",)),
     "path of nothing": Text("trainDataPath: []\ntargetColumn: b", ("`trainDataPath`",)),
-    "path with nul": Text('{"trainDataPath": "a\\u0000.csv", "targetColumn": "b"}', ("`trainDataPath`", "NUL"), ".json"),
-    "target of half a surrogate": Text('{"trainDataPath": "a", "targetColumn": "\\ud800"}', ("`targetColumn`", "surrogate"), ".json"),
+    "path with nul": Text(
+        '{"trainDataPath": "a\\u0000.csv", "targetColumn": "b"}', ("`trainDataPath`", "NUL"), ".json"
+    ),
+    "target of half a surrogate": Text(
+        '{"trainDataPath": "a", "targetColumn": "\\ud800"}', ("`targetColumn`", "surrogate"), ".json"
+    ),
     "target of list": with_keys(("`features`",), features={"a": 1}),
     "features of everything": with_keys(("features",), features=[1, None, True, {}, [], "a"]),
     "section of text": with_keys(("`options`",), options="all"),
@@ -112,15 +128,21 @@ SPECS: dict[str, Text] = {
     "absurd segment": with_keys(("minSegment",), promotion={"minSegment": HUGE}),
     "absurd cooldown": with_keys(("cooldown",), retraining={"cooldown": 1e300}),
     "absurd beta": with_keys(("beta",), objective={"metric": "fbeta", "beta": 1e300}),
-    "absurd costs": with_keys(("falsePositive",), objective={"metric": "cost", "costs": {"falsePositive": 1e308, "falseNegative": 1}}),
-    "absurd range": with_keys(("n_estimators",), algorithm="lightgbm", hyperparameterSearch={"searchSpace": {"n_estimators": [1, HUGE]}}),
+    "absurd costs": with_keys(
+        ("falsePositive",), objective={"metric": "cost", "costs": {"falsePositive": 1e308, "falseNegative": 1}}
+    ),
+    "absurd range": with_keys(
+        ("n_estimators",), algorithm="lightgbm", hyperparameterSearch={"searchSpace": {"n_estimators": [1, HUGE]}}
+    ),
     # --- names
     "name of dots": with_keys(("`name`",), name="../.."),
     "name of another script": with_keys(("`name`",), name="模型"),
     "name of emoji": with_keys(("`name`",), name="🙂"),
     "schedule of the clock": with_keys(("schedule",), retraining={"schedule": "* * * * * * *"}),
     "time zone of a path": with_keys(("timezone",), retraining={"timezone": "../../etc/passwd"}),
-    "predictions beyond": with_keys(("predictions.output",), predictions={"dataPath": "a.csv", "output": "../../x.exe"}),
+    "predictions beyond": with_keys(
+        ("predictions.output",), predictions={"dataPath": "a.csv", "output": "../../x.exe"}
+    ),
 }
 
 
@@ -178,13 +200,20 @@ def test_a_place_that_is_no_file_is_refused(
     else:
         outer, _, inner = key.partition(".")
         command = "train" if key == "dataSchema" else "plan"
-        kept = promise(command, data_spec(b"a,target\n1,x\n2,y\n3,x\n" * 20, **{outer: {inner: str(path)} if inner else str(path)}))
+        kept = promise(
+            command, data_spec(b"a,target\n1,x\n2,y\n3,x\n" * 20, **{outer: {inner: str(path)} if inner else str(path)})
+        )
     assert kept.code == 2, kept.told
     assert told in kept.told, kept.told
 
 
-@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "C:\\evil", "a/b/c", "con", "a\nb", "=cmd()", "<b>x</b>", "größe", "x" * 5_000])
-def test_a_name_becomes_a_slug_wherever_it_is_written(name: str, promise: Callable[..., Any], data_spec: Callable[..., Path], shared_home: Path) -> None:
+@pytest.mark.parametrize(
+    "name",
+    ["../../etc/passwd", "/etc/passwd", "C:\\evil", "a/b/c", "con", "a\nb", "=cmd()", "<b>x</b>", "größe", "x" * 5_000],
+)
+def test_a_name_becomes_a_slug_wherever_it_is_written(
+    name: str, promise: Callable[..., Any], data_spec: Callable[..., Path], shared_home: Path
+) -> None:
     kept = promise("train", data_spec("nowhere.csv", name=name))
     assert kept.code == 2
     made = max((shared_home / "models").iterdir(), key=lambda path: path.stat().st_mtime).name

@@ -148,7 +148,9 @@ def _grouped(pool: Pool, order: FoldOrder) -> tuple[list[Parts], list[Decision]]
     assert pool.groups is not None
     at = np.argsort(pool.identities, kind="stable") if order.shuffle else np.arange(len(pool))
     seed = order.seed if order.shuffle else None
-    asked, decisions = _possible(pool, order, len(np.unique(pool.groups)), "there are {} groups among the learning rows")
+    asked, decisions = _possible(
+        pool, order, len(np.unique(pool.groups)), "there are {} groups among the learning rows"
+    )
     if order.strategy == "stratified_group_kfold" and pool.codes is not None:
         asked = min(asked, max(2, int(np.bincount(pool.codes).max())))
     dealt: list[Parts] = []
@@ -233,7 +235,8 @@ def _possible(pool: Pool, order: FoldOrder, most: int, why: str) -> tuple[int, l
     """The folds asked for or as many as can be, at least two."""
     if most < 2:
         raise DataError(
-            f"No two folds can be made for {order.strategy} of the {len(pool)} learning rows, since {why.format(most)}.",
+            f"No two folds can be made for {order.strategy} of the {len(pool)} learning rows, since "
+            f"{why.format(most)}.",
             suggestions=("Use more data, or a smaller testSize.", "Set validationStrategy.type to holdout."),
         )
     if most >= order.folds:

@@ -196,16 +196,25 @@ def _parts(expected: pandera.DataFrameSchema, table: Table) -> Iterator[tuple[pa
 def _broken(values: pd.DataFrame, expected: pandera.DataFrameSchema) -> list[dict[str, Any]]:
     """Failure cases of these columns."""
     frame, empty = _comparable(values, expected)
+    columns = expected.columns
     cases = [_case(name, _EMPTY, "all values are missing", len(frame)) for name in empty]
     # Kinds first: on a column of another kind, pandera lists every value.
     other_kind = {name: _kind(frame[name]) for name in _other_kinds(frame, expected)}
     for name, kind in other_kind.items():
         cases.append(_case(name, f"holds {_named(expected.columns[name].dtype)}", f"holds {kind}", len(frame)))
+    if all(name in empty or (name in frame.columns and _kept(frame[name], column)) for name, column in columns.items()):
+        return cases
     try:
         _without(expected, [*other_kind, *empty]).validate(frame, lazy=True)
     except pandera.errors.SchemaErrors as error:
         cases += _failure_cases(error.failure_cases)
     return cases
+
+
+def _kept(values: pd.Series, column: pandera.Column) -> bool:
+    """Whether values are of the very type asked for, and nothing else is asked: pandera takes 10 ms to see that."""
+    plain = column.nullable and not (column.checks or column.unique or column.coerce or column.parsers)
+    return bool(plain) and (column.dtype is None or str(column.dtype) == str(values.dtype))
 
 
 def _form(table: Table, name: str) -> tuple[str, float]:

@@ -230,8 +230,8 @@ def _refuse_merged(table: Table, name: str, missing: int) -> None:
     bounds = pc.min_max(column).as_py()
     if max(abs(bounds["min"]), abs(bounds["max"])) > LARGEST_EXACT:
         raise DataError(
-            f"The target column '{name}' holds whole numbers beyond 2^53 (such as {bounds['max']}) and {missing} missing "
-            "values; together they cannot be told apart exactly.",
+            f"The target column '{name}' holds whole numbers beyond 2^53 (such as {bounds['max']}) and {missing} "
+            "missing values; together they cannot be told apart exactly.",
             suggestions=("Write them as text, such as with a letter in front.", "Leave out the rows without a value."),
         )
 

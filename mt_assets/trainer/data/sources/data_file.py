@@ -18,8 +18,8 @@ from mt_assets.trainer.errors import DataError
 BLOCK = 1 << 20
 
 MOST_EXPANSION = 200
-"""Times its own size that a compressed file may hold. Tables of text hold 3 to 50 times; 10 kB of zst can hold all that a
-disk has."""
+"""Times its own size that a compressed file may hold. Tables of text hold 3 to 50 times; 10 kB of zst can hold all that
+a disk has."""
 
 EXPANSION_FLOOR = 1 << 28
 """Bytes up to which a file may hold as many times its size as it likes, since they do no harm."""
