@@ -142,7 +142,7 @@ class Proposals:
         Where no other is found it stays: the spaces of some algorithms have but a few points.
         """
         asked, tried = self._ask(number, {}), [each.params for each in before]
-        if _params(asked) not in tried:
+        if _params(asked) not in tried or self._kind not in {*_REPLAYED, "random"}:
             return asked
         draws = np.random.default_rng(self._seed_of(number))
         others = (self._space.random(draws) for _ in range(REDRAWS))
