@@ -55,6 +55,9 @@ METRIC_NAMES: dict[str, tuple[str, ...]] = {
 }
 """Metrics of each task as a spec may name them; kept apart from their functions so that reading a spec stays light."""
 
+OF_INTERVALS = ("coverage", "wql")
+"""Metrics of forecast intervals, which the final model has, and the candidates of a search do not."""
+
 MODEL_FIGURES = ("latency_ms", "size_mb")
 """What a gate can ask of the model itself: milliseconds for one row, megabytes on disk."""
 

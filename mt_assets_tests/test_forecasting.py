@@ -49,9 +49,7 @@ class Model:
 
 
 @pytest.fixture(scope="module")
-def model(
-    tmp_path_factory: pytest.TempPathFactory, write_spec: Any, at_home: Callable[[Path], Any]
-) -> Iterator[Model]:
+def model(tmp_path_factory: pytest.TempPathFactory, write_spec: Any, at_home: Callable[[Path], Any]) -> Iterator[Model]:
     folder = tmp_path_factory.mktemp("forecasting")
     with at_home(folder / "home") as home:
         spec = write_spec(
