@@ -141,7 +141,10 @@ def predict(
     ],
     version: Annotated[int | None, typer.Option(metavar="N", help="By default the champion.")] = None,
 ) -> None:
-    """Score new rows: the data as it is, with predictions (and probabilities of classes) beside it."""
+    """Score new rows: the data as it is, with predictions (and probabilities of classes) beside it.
+
+    Of a model of time series the data is history, and what is written are the steps that follow, with intervals.
+    """
     from mt_assets.scoring import predict as score
 
     scored = score(name, data, output, version=version)
