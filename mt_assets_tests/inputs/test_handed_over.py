@@ -86,7 +86,7 @@ FEEDBACK: dict[str, tuple[bytes, str]] = {
     "nested.parquet": (_parquet(pa.table({"metrics": [[[1]]]})), "metrics"),
     "times.parquet": (
         _parquet(pa.table({"window.to": pa.array([2**62], pa.timestamp("us")), "metrics.a": [1.0]})),
-        "window.to",
+        "Parquet",
     ),
     "bytes.parquet": (_parquet(pa.table({"reason": [b"\xff"], "metrics.a": [1.0]})), "reason"),
     "large.json": (b"[" + b"1," * (10 << 20) + b"1]", "MB"),
