@@ -436,6 +436,11 @@ class TrainingSpec(Section):
     """Settings of the run itself."""
 
     @property
+    def forecasts(self) -> bool:
+        """Whether steps of series are to be forecast, and not rows predicted one by one."""
+        return self.model_type == "time_series"
+
+    @property
     def algorithms(self) -> tuple[str, ...] | None:
         """The algorithms asked for; None for `auto`."""
         if self.algorithm == "auto":

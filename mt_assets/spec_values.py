@@ -50,7 +50,7 @@ METRIC_NAMES: dict[str, tuple[str, ...]] = {
         "cost",
     ),
     "regression": ("rmse", "mae", "r2", "mape", "median_ae"),
-    "time_series": ("mase", "smape", "rmse", "mae", "coverage"),
+    "time_series": ("mase", "smape", "rmse", "mae", "wql", "coverage"),
 }
 """Metrics of each task as a spec may name them; kept apart from their functions so that reading a spec stays light."""
 

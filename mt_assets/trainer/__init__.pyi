@@ -31,6 +31,12 @@ from .evaluation.search_plots import learning_curve_plot as learning_curve_plot
 from .evaluation.search_plots import study_plots as study_plots
 from .features.preprocessor import check_fit_rows as check_fit_rows
 from .features.preprocessor import fit_preprocessor as fit_preprocessor
+from .forecasting.evaluate import check_beats_naive as check_beats_naive
+from .forecasting.evaluate import evaluate_forecasts as evaluate_forecasts
+from .forecasting.evaluate import series_table as series_table
+from .forecasting.explain import explain_forecasts as explain_forecasts
+from .forecasting.final import fit_series_preprocessor as fit_series_preprocessor
+from .forecasting.final import train_final_forecaster as train_final_forecaster
 from .judging import judge as judge
 from .memory import give_back as give_back
 from .planning.plan import make_plan as make_plan

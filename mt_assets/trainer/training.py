@@ -69,9 +69,9 @@ class LearningCurve(Record):
 
 
 class TrainingHistory(StudyResult):
-    """Every trial of the search, and the learning curve of its winner: what `training_history.json` holds."""
+    """Every trial of the search, and of tables the learning curve of its winner: what `training_history.json` holds."""
 
-    learning_curve: LearningCurve
+    learning_curve: LearningCurve | None = None
 
 
 def train_final(
@@ -283,7 +283,7 @@ def learning_curve(
     return LearningCurve(metric=plan.metric, algorithm=best.algorithm, rows=tuple(counts), scores=tuple(scores))
 
 
-def training_history(study: StudyResult, curve: LearningCurve) -> bytes:
+def training_history(study: StudyResult, curve: LearningCurve | None = None) -> bytes:
     """Content of `training_history.json`, see `TrainingHistory`."""
     history = TrainingHistory(**dict(study), learning_curve=curve)
     return history.model_dump_json(indent=1).encode()

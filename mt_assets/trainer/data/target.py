@@ -35,9 +35,9 @@ class TargetProfile(Record):
     ----------
     column : str
     task : str
-        `classification` or `regression`.
+        `classification`, `regression` or `time_series`.
     classes : tuple
-        Original labels in ascending order; a class code is an index into it. Empty for regression.
+        Original labels in ascending order; a class code is an index into it. Empty for numbers.
     counts : tuple of int
         Rows of each class.
     positive : int or None
@@ -80,6 +80,7 @@ class TargetFacts:
 
 _FACTS = ("rows", "unique", "unique_share")
 TASK_RULES: tuple[Choice[TargetFacts], ...] = (
+    Choice("task.asked", "time_series", lambda f: f.asked == "time_series", "The spec asks for it.", ("asked",)),
     Choice("task.asked", "classification", lambda f: f.asked == "classification", "The spec asks for it.", ("asked",)),
     Choice("task.asked", "regression", lambda f: f.asked != "auto", "The spec asks for it.", ("asked",)),
     Choice("task.text", "classification", lambda f: f.kind == "string", "The target is text.", ("unique",)),
@@ -133,7 +134,7 @@ def describe_target(table: Table, spec: "TrainingSpec") -> TargetProfile:
             f"The target column '{name}' is empty: all {len(values)} values are missing.",
             suggestions=("Choose another targetColumn, or data in which it is filled.",),
         )
-    facts = _facts(known, str(table.schema.field(name).type), spec.model_type)
+    facts = _facts(known, str(table.schema.field(name).type), "time_series" if spec.forecasts else spec.model_type)
     if facts.unique == 1:
         raise DataError(
             f"The target column '{name}' has one class only, {str(known.iloc[0])!r}, in all {len(known)} rows that "
@@ -141,9 +142,10 @@ def describe_target(table: Table, spec: "TrainingSpec") -> TargetProfile:
             suggestions=("Choose another targetColumn, or data in which it varies.",),
         )
     task = choose("task", TASK_RULES, facts, "modelType")
-    if task.value == "regression" or facts.kind == "datetime":
+    if task.value != "classification" or facts.kind == "datetime":
         _refuse_text(name, facts, known)
-        return TargetProfile(column=name, task="regression", missing=missing, decisions=(task,))
+        numbers = "regression" if task.value == "classification" else task.value
+        return TargetProfile(column=name, task=numbers, missing=missing, decisions=(task,))
     _refuse_many(name, facts)
     classes, counts = _classes(known, facts)
     positive = _positive(name, classes, counts, spec.positive_label)
@@ -180,7 +182,7 @@ def encode_target(values: pd.Series, target: TargetProfile) -> np.ndarray:
     if values.isna().any():
         raise DataError(f"{int(values.isna().sum())} of {len(values)} rows have no value in '{target.column}'.")
     numeric = values.dtype != object
-    if target.task == "regression":
+    if target.task != "classification":
         if not numeric:
             raise DataError(f"The target '{target.column}' holds text ({values.iloc[0]!r}) where numbers are needed.")
         return values.to_numpy(dtype=np.float64)

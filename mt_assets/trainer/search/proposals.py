@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
+import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
@@ -27,6 +28,9 @@ WINDOW: Final = 4
 """So many trials may be at work at once: trial n is proposed, and judged, when those up to n - 4 are finished. It is
 the same for any number of workers, so that all of them see the same trials; workers beyond it fit several folds of a
 trial at once. Four keep two workers busy while one trial takes long, and leave TPE nearly all that it could know."""
+
+REDRAWS: Final = 20
+"""Times that a point is drawn which was not tried before, where the sampler proposes one that was."""
 
 POPULATION: Final = (4, 50)
 """Least and largest population of NSGA-II. In between it is the square root of the trials that an algorithm can expect,
@@ -126,8 +130,20 @@ class Proposals:
             self._asked[earlier] = self._ask(earlier, before[earlier].params)
         self._learn(number - WINDOW, before)
         self._asked[number] = self._ask(number, {})
+        if (other := self._untried(number, before)) is not None:
+            self._asked[number] = self._ask(number, other)
         self._reached = number + 1
         return {name: value for trial in self._asked[number] for name, value in trial.params.items()}
+
+    def _untried(self, number: int, before: Sequence[FrozenTrial]) -> dict[str, Any] | None:
+        """A random point in place of one that was tried before, which would tell nothing; None where it was not, or
+        where no other is found: the spaces of some algorithms have but a few points."""
+        tried = [each.params for each in before]
+        if {name: value for trial in self._asked[number] for name, value in trial.params.items()} not in tried:
+            return None
+        draws = np.random.default_rng(self._seed_of(number))
+        drawn = (self._space.random(draws) for _ in range(REDRAWS))
+        return next((point for point in drawn if point not in tried), None)
 
     def _learn(self, until: int, trials: Sequence[FrozenTrial]) -> None:
         """Tell the studies of all trials up to this one that they do not know of yet."""

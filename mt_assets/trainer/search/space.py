@@ -100,6 +100,13 @@ class SearchSpace:
         space = self.spaces[algorithm]
         return {parameter: _suggest(trial, self.name(algorithm, parameter), space[parameter]) for parameter in space}
 
+    def random(self, draws: np.random.Generator) -> dict[str, Any]:
+        """A point drawn evenly, of an algorithm that has anything to search, under the study's names."""
+        searched = [name for name, own in self.spaces.items() if own] or list(self.spaces)
+        algorithm = searched[int(draws.integers(len(searched)))]
+        own = self.spaces[algorithm]
+        return self.point(algorithm, {name: value_at(own[name], draws.random()) for name in own})
+
     def read(self, trial: FrozenTrial) -> tuple[str, Params]:
         """Algorithm and parameters of a trial that was drawn before."""
         algorithm = str(trial.params[CHOICE]) if self.several else next(iter(self.spaces))
