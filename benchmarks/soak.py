@@ -123,6 +123,7 @@ class Soak:
             "validationStrategy": {"folds": 3},
             "hyperparameterSearch": {"nTrials": 2},
             "options": {"verbosity": 0},
+            "retention": {"keepVersions": KEPT_VERSIONS, "keepDays": 0, "runDays": 0},
         }
         (place / "soak.yaml").write_text(yaml.safe_dump(asked))
         self.spec = load_spec(place / "soak.yaml")
