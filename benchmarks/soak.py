@@ -1,8 +1,8 @@
 """What stays behind when one process trains again and again: memory, open files, threads, children, disk.
 
-First trainings in a row, as `mt-assets train` does them, each on a table whose oldest rows have made place for new ones;
-then rounds of retraining, in which the sensors are asked as the daemon asks them and the runs that they want are executed
-here. After every tenth everything is counted. Baseline is the process itself once it is warm, after a third of the
+First trainings in a row, as `mt-assets train` does them, each on a table whose oldest rows have made place for new
+ones; then rounds of retraining, in which the sensors are asked as the daemon asks them and the runs that they want are
+executed here. After every tenth everything is counted. Baseline is the process itself once it is warm, after a third of the
 looks: what grows by more than `ALLOWED` from there to the end is told as growing.
 
 Tracking goes to the embedded MLflow store. Dagster's and MLflow's own databases keep what they are told, so they are
@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd

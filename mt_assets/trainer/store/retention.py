@@ -68,8 +68,8 @@ class Collected:
 def kept_versions(store: ModelStore, keep: Keep) -> list[ModelVersion]:
     """Return the versions that stay with everything they were made of, oldest first.
 
-    Those are the newest and the young ones, the champion and the one before it, the one that waits for approval with the
-    one that it was compared with, and those that the tracker has still to be told of.
+    Those are the newest and the young ones, the champion and the one before it, the one that waits for approval with
+    the one that it was compared with, and those that the tracker has still to be told of.
     """
     there = [version for version in store.versions() if not version.collected]
     champion, waiting = store.champion(), store.awaiting()
