@@ -227,6 +227,39 @@ def rollback(name: ModelName, by: By = "", comment: Comment = "") -> None:
     show_change(out, model_versions.rollback(model_versions.named(name), said))
 
 
+@app.command()
+def reproduce(
+    name: ModelName,
+    version: Annotated[
+        int | None, typer.Argument(metavar="[VERSION]", help="By default the champion.", show_default=False)
+    ] = None,
+) -> None:
+    """Make a version again by its record, in a process and a home of its own, and compare its predictions with those of
+    the stored model. Exit code 1: they differ; 2: something that was recorded is missing."""
+    from mt_assets.console import show_reproduction
+    from mt_assets.reproduction import reproduce as make_again
+
+    made = make_again(name, version)
+    show_reproduction(out, made)
+    raise typer.Exit(0 if made.reproduced else 1)
+
+
+@app.command()
+def clean(
+    name: ModelName,
+    keep_versions: Annotated[
+        int | None, typer.Option(metavar="N", min=2, help="By default what the spec says, else 10.")
+    ] = None,
+    keep_days: Annotated[
+        float | None, typer.Option(metavar="DAYS", min=0, help="By default what the spec says, else 7.")
+    ] = None,
+) -> None:
+    """Remove what is no longer kept of a model now, and not only at the end of its next training."""
+    from mt_assets.cleaning import clean as clean_now
+
+    out.print(clean_now(name, keep_versions, keep_days, lambda text: err.print(text, markup=False)), markup=False)
+
+
 @app.command("accept-schema")
 def accept_schema(name: ModelName) -> None:
     """Hold the data of a model to the form that it has now; nothing is trained."""

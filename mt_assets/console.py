@@ -17,6 +17,7 @@ from mt_assets.trainer.planning.plan import TrainingPlan
 
 if TYPE_CHECKING:
     from mt_assets.model_versions import Change, VersionRow
+    from mt_assets.reproduction import Reproduction
     from mt_assets.result import TrainingResult
     from mt_assets.schema_acceptance import AcceptedSchema
     from mt_assets.trainer.search.result import SearchProgress
@@ -188,6 +189,15 @@ def show_change(console: Console, change: "Change") -> None:
         before = f"; before it was version {change.before}" if change.before else ""
         console.print(f"Version {change.champion} is now the champion of {change.model}{before}.")
     console.print(change.registry)
+
+
+def show_reproduction(console: Console, made: "Reproduction") -> None:
+    """Show whether a version came out the same when it was made again, and what is other than it was."""
+    from mt_assets.reproduction import CLOCK
+
+    console.print(made.told(), markup=False)
+    for note in (*made.differences, *(() if made.promised else (CLOCK,))):
+        console.print(f"  - {note}", markup=False)
 
 
 def show_accepted(console: Console, accepted: "AcceptedSchema") -> None:

@@ -63,6 +63,7 @@ __all__ = [
     "Options",
     "Predictions",
     "Promotion",
+    "Retention",
     "Retraining",
     "SqlSource",
     "TrainingSpec",
@@ -327,6 +328,18 @@ class Retraining(Section):
     """Further rounds of search, each as long as the first, that a model which missed its gates is given."""
 
 
+class Retention(Section):
+    """What is kept of earlier trainings. Champion, the one before it, and what waits for a person or for the tracker
+    always are."""
+
+    keep_versions: Annotated[Count, Field(ge=2)] = 10
+    """Newest versions that are kept with everything they were made of: to be scored by, promoted and reproduced."""
+    keep_days: Number = 7.0
+    """Days for which everything younger is kept as well."""
+    run_days: Number = 30.0
+    """Days after which Dagster's record of a run is removed, unless its version is kept."""
+
+
 def _enough_time(value: float) -> float:
     if value < MINIMUM_TIME_BUDGET_S:
         raise refuse(
@@ -436,6 +449,8 @@ class TrainingSpec(Section):
     """What other steps hand over."""
     retraining: Retraining = Retraining()
     """When the model is trained again by itself."""
+    retention: Retention = Retention()
+    """What is kept of earlier trainings, and for how long."""
     predictions: Predictions | None = None
     """New rows that the champion scores, and how live metrics come of them; without it there is no such asset."""
     sensitive_columns: Columns = ()

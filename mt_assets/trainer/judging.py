@@ -19,6 +19,7 @@ from mt_assets.trainer.promotion.comparison import ChampionView
 from mt_assets.trainer.promotion.decision import PromotionDecision, decide_promotion, rows_digest
 from mt_assets.trainer.promotion.gates import evaluate_gates
 from mt_assets.trainer.promotion.segments import choose_groupings, series_groupings
+from mt_assets.trainer.recipe import recipe_of
 from mt_assets.trainer.remedies import with_remedies
 from mt_assets.trainer.search.result import StudyResult
 from mt_assets.trainer.store.model_store import RunStore
@@ -38,6 +39,7 @@ def judge(
     importance: FeatureImportance,
     fairness: Fairness | None,
     study: StudyResult,
+    further_rounds: int = 0,
 ) -> PromotionDecision:
     """Give the trained model a version, decide whether it becomes the champion, and make it so.
 
@@ -55,6 +57,7 @@ def judge(
         algorithm=trained.algorithm,
         metric=plan.metric,
         score=evaluation.test.get(plan.metric),
+        recipe=store.put(recipe_of(spec, run, further_rounds)),
     )
     threshold = trained.facts.delivery.threshold
     gates = with_remedies(evaluate_gates(spec.gates, evaluation, fairness), spec, plan, evaluation, study, threshold)
