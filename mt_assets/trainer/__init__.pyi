@@ -43,6 +43,7 @@ from .planning.plan import make_plan as make_plan
 from .reporting.card import write_card as write_card
 from .reporting.result import check_quality_gates as check_quality_gates
 from .reporting.result import successful_result as successful_result
+from .retention import clean as clean
 from .retraining.comparing import compare as compare
 from .retraining.drift import measure_drift as measure_drift
 from .search.storage import check_study_storage as check_study_storage

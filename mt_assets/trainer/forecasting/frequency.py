@@ -175,7 +175,7 @@ def asked_frequency(text: str, times: np.ndarray) -> Frequency:
     if name == "B" and offset.n == 1:
         return Frequency(alias="B")
     if name.startswith("W"):
-        return _fixed(7 * DAY * offset.n, times, otherwise=(offset.weekday - THURSDAY) % 7 * DAY)
+        return _fixed(7 * DAY * offset.n, times, otherwise=(getattr(offset, "weekday", THURSDAY) - THURSDAY) % 7 * DAY)
     if isinstance(offset, pd.tseries.offsets.Tick):
         return _fixed(offset.nanos, times)
     raise _no_frequency(text, "is no step that a series can have here")

@@ -12,7 +12,9 @@ from optuna.storages.journal import JournalFileBackend
 from mt_assets.trainer.errors import SpecError, StoreError
 from mt_assets.trainer.store.atomic import write_atomic
 
-_JOURNAL: Final = "study.journal"
+JOURNAL: Final = "study.journal"
+"""Where studies lie in a search's folder, unless a storage is named."""
+
 _OWNER: Final = "study.owner"
 _JOURNAL_SCHEME: Final = "journal://"
 _DATABASES: Final = ("postgresql", "mysql", "sqlite")
@@ -44,8 +46,8 @@ def open_storage(url: str | None, folder: Path) -> tuple[BaseStorage, str]:
         When the database cannot be reached, or the journal not be read or written.
     """
     if url is None:
-        return _own_journal(folder / _JOURNAL)
-    if url.startswith(_JOURNAL_SCHEME):
+        return _own_journal(folder / JOURNAL)
+    if is_journal(url):
         path = Path(url.removeprefix(_JOURNAL_SCHEME))
         if not path.is_absolute():
             raise SpecError(
@@ -67,6 +69,11 @@ def open_storage(url: str | None, folder: Path) -> tuple[BaseStorage, str]:
         return RDBStorage(url), _without_password(url)
     except Exception as error:  # drivers raise errors of their own, and ImportError where they are not installed
         raise _closed(url, error) from error
+
+
+def is_journal(url: str | None) -> bool:
+    """Whether that is the address of a journal file, which others may append to."""
+    return url is not None and url.startswith(_JOURNAL_SCHEME)
 
 
 def check_study_storage(url: str | None) -> None:

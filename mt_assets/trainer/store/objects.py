@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import json
+import os
 from pathlib import Path
 
 from mt_assets.trainer.errors import StoreError
@@ -24,6 +25,7 @@ def put(objects: Path, value: Storable) -> str:
         (folder / MANIFEST).write_text(text)
         address = hashlib.sha256(text.encode()).hexdigest()
         finish_folder(folder, objects / address)
+        os.utime(objects / address)  # what was stored again is as young as what is new, see `retention`
     return address
 
 
