@@ -154,7 +154,7 @@ TRIALS = RuleTable(
             "trials.short_series",
             lambda f: f.rows <= QUICK_ROWS,
             lambda f: len(candidates(f)) + 32,
-            "A fit takes a fraction of a second on {facts.rows:,} steps: every start configuration, and some to tune what"
+            "A fit takes little on {facts.rows:,} steps: every start configuration, and some trials to tune what"
             " can be tuned.",
             "hyperparameterSearch.nTrials",
             ("rows", "folds"),
