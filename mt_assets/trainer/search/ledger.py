@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from mt_assets.trainer.search.candidate import CandidateResult, FoldResult
 from mt_assets.trainer.search.result import TrialRecord
 from mt_assets.trainer.search.space import SearchSpace
-from mt_assets.trainer.search.storage import open_storage, owner
+from mt_assets.trainer.search.storage import damaged_journals, open_storage, owner
 
 _TOLD: Final = "record"
 """Trial attribute with what Optuna has no place for."""
@@ -31,6 +31,8 @@ _CONTENT: Final = "content"
 OTHER_DATA: Final = (
     "An earlier study of this model was made of other rows or columns; it is kept, and nothing of it is used."
 )
+
+JOURNAL_ASIDE: Final = "The journal of earlier studies could not be read, and was put aside as {path}; finished fits were found all the same."
 
 _ELAPSED: Final = "elapsed"
 """Study attribute: seconds that the search was at work, in all runs together."""
@@ -107,7 +109,9 @@ class Ledger:
         self.total = total
         self._space = space
         self._several = len(directions) > 1
+        damaged = damaged_journals(folder)
         storage, self.storage_name = open_storage(storage_url, folder)
+        aside = [JOURNAL_ASIDE.format(path=path) for path in sorted(damaged_journals(folder) - damaged)]
         self.study = optuna.create_study(
             study_name=name,
             storage=storage,
@@ -124,7 +128,8 @@ class Ledger:
         ]
         _end_abandoned(self.study, storage, [each.study_name for each in owned])
         earlier = [each for each in owned if each._study_id < self.study._study_id]
-        self.notes = (OTHER_DATA,) if any(each.user_attrs.get(_CONTENT, content) != content for each in earlier) else ()
+        other = any(each.user_attrs.get(_CONTENT, content) != content for each in earlier)
+        self.notes = (*aside, *([OTHER_DATA] if other else []))
         self._reopen()
         self.resumed = sum(trial.state != TrialState.WAITING for trial in self.trials())
         self._elapsed: float = self.study.user_attrs.get(_ELAPSED, 0.0)
