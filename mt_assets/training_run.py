@@ -24,7 +24,7 @@ from mt_assets.resources.recording import record_failure, record_pending
 from mt_assets.resources.tracking import MlflowTracking
 from mt_assets.result import ErrorReport, TrainingResult
 from mt_assets.spec import TrainingSpec
-from mt_assets.trainer.errors import StoreError, TrainingError
+from mt_assets.trainer.errors import StoreError, TrainerError, TrainingError
 from mt_assets.trainer.recovery.causes import TERMINATED
 from mt_assets.trainer.recovery.failures import UNEXPLAINED, exit_code, failure_report, interrupted, terminated
 from mt_assets.trainer.reporting.result import failed_result
@@ -159,9 +159,11 @@ def _execute(
         end_host()
 
     with signals_noted(ended_by_force) as signals:
-        ensure_instance()
         try:
+            ensure_instance()
             done = _execute_job(spec, run_id, selection, tags)
+        except TrainerError:
+            raise
         except Exception as error:  # of Dagster's own history: a full disk, a locked or a damaged database
             return _failed(spec, store, run_id, failure_report(error, phase="start"))
         made = store.current("training_result")

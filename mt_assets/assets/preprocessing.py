@@ -28,17 +28,27 @@ def build_preprocessing_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefiniti
                 frozenset({"scikitlearn"}),
             )
         },
-        checks={"fit_on_train_only": True},
+        checks={"fit_on_train_only": True, "label_shuffle": False},
         after=("training_plan",),
     )
     def preprocessor(
-        run: PhaseRun, train: Table, data_profile: DataProfile, folds: Splits, training_plan: TrainingPlan
+        run: PhaseRun,
+        raw_data: Table,
+        train: Table,
+        data_profile: DataProfile,
+        folds: Splits,
+        training_plan: TrainingPlan,
     ) -> Made:
         fitted = trainer.fit_preprocessor(training_plan, train, folds, data_profile)
         return Made(
             fitted,
             metadata={"features": len(fitted.feature_names), "by_column": show.table(fitted.table())},
-            checks=[trainer.check_fit_rows(folds, preprocessor=fitted)],
+            checks=[
+                trainer.check_fit_rows(folds, preprocessor=fitted),
+                trainer.check_label_shuffle(
+                    raw_data, data_profile, folds, fitted.transformer, seed=spec.options.seed, left=run.clock.left()
+                ),
+            ],
         )
 
     return [preprocessor]

@@ -40,7 +40,7 @@ def judge(
 
     Rows that the champion was trained on are left out of the comparison.
 
-    A champion whose model cannot be read cannot serve either, and is treated as one that knows other classes.
+    A champion whose model cannot be read is not compared, and stays until a person promotes another version.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def _champion_view(
         model = store.get(version.addresses["trained_model"])
         assert isinstance(model, TrainedModel)
         _ = model.model
-    except StoreError as error:  # it cannot serve either
+    except StoreError as error:
         return _silent(version.number, error.message.rstrip(".")), fresh
     if model.model.classes != (tuple(profile.target.classes) or None):
         return _silent(version.number, "it knows other classes"), fresh

@@ -32,7 +32,9 @@ OTHER_DATA: Final = (
     "An earlier study of this model was made of other rows or columns; it is kept, and nothing of it is used."
 )
 
-JOURNAL_ASIDE: Final = "The journal of earlier studies could not be read, and was put aside as {path}; finished fits were found all the same."
+JOURNAL_ASIDE: Final = (
+    "The journal of earlier studies cannot be read, and was put aside as {path}; finished fits are used."
+)
 
 _ELAPSED: Final = "elapsed"
 """Study attribute: seconds that the search was at work, in all runs together."""
@@ -42,6 +44,9 @@ _MEASURED: Final = "measured"
 
 _ABANDONED: Final = "abandoned"
 """Trial attribute: ended because another study of the same model began. For this search it does not exist."""
+
+_IN_VAIN: Final = "in_vain"
+"""Study attribute: how many trials do not count, since they all failed; what they failed by may be gone meanwhile."""
 
 _CUT: Final = "cut"
 """Trial attribute: ended because time was up. The next run tries it again, with all folds that it had finished."""
@@ -119,6 +124,7 @@ class Ledger:
             directions=list(directions),
             load_if_exists=True,
         )
+        self._in_vain: int = self.study.user_attrs.get(_IN_VAIN, 0)
         self.study.set_user_attr(_OWNER, owner(folder))
         self.study.set_user_attr(_CONTENT, content)
         owned = [
@@ -158,11 +164,15 @@ class Ledger:
         """Note what was measured; JSON values."""
         self.study.set_user_attr(_MEASURED, facts)
 
+    def forget(self) -> None:
+        """Let no trial so far count: the next run tries anew."""
+        self.study.set_user_attr(_IN_VAIN, len(self.study.get_trials(deepcopy=False)))
+
     def trials(self) -> list[FrozenTrial]:
         """The trials that count, each at its place."""
         by_number: dict[int, FrozenTrial] = {}
         place: dict[int, int] = {}
-        for trial in self.study.get_trials(deepcopy=False):
+        for trial in self.study.get_trials(deepcopy=False)[self._in_vain :]:
             if _ABANDONED in trial.user_attrs:
                 continue
             first = place.get(trial.user_attrs.get(_REPEATS, -1), trial.number)

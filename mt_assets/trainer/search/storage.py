@@ -111,9 +111,9 @@ def _own_journal(path: Path) -> tuple[BaseStorage, str]:
     for leftover in path.parent.glob(f"{path.name}.lock*"):
         leftover.unlink(missing_ok=True)
     _cut_torn_line(path)
-    journal = JournalStorage(JournalFileBackend(str(path)))
     try:
-        journal.get_all_studies()  # it is read only when it is asked
+        journal = JournalStorage(JournalFileBackend(str(path)))
+        journal.get_all_studies()
     except OSError:
         raise
     except Exception:  # Optuna holds a journal that is no journal against no class of error

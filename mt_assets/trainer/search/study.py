@@ -140,6 +140,8 @@ def run_search(
             job = Job(plan, table, profile, splits, preprocessor, cache.folder, scratch, fits.content)
             with WorkerPool(job, plan.workers, modules=modules_of(plan.algorithms)) as pool:
                 stopped_by = search.run(pool, deadline, meanwhile)
+        else:
+            search.mend()
         if search.done:  # what is left are checkpoints of fits that nobody waits for any more
             for left in cache.folder.glob(f"*{SUFFIX}"):
                 left.unlink(missing_ok=True)
@@ -282,6 +284,17 @@ class _Search:
             self.folds_used = _folds_used(measured, len(self.fits.folds))
             self.fits.folds = self.fits.folds[: measured["folds"]]
 
+    def mend(self) -> None:
+        """Fit again what finished trials predicted, where its file is gone or damaged: it comes out the same.
+
+        Reads all of them, and so only where there is nothing else to do: a run that met a damaged one is started again.
+        """
+        for record in self.ledger.records():
+            for fold, key in enumerate(record.fold_keys if record.state == "complete" else ()):
+                candidate = Candidate(record.algorithm, record.params)
+                if key == self.fits.key(candidate, fold) and self.fits.cache.get(key) is None:
+                    self.fits.run(candidate, fold)
+
     def _in_time(self, task: Task) -> Task:
         """The task with the time that it has, where time is limited; until a trial is complete none is ended for it."""
         if self.shares is None:
@@ -408,6 +421,7 @@ class _Search:
         records = self.ledger.records()
         complete = [record for record in records if record.state == "complete"]
         if not complete:
+            self.ledger.forget()
             raise all_failed(records)
         best = ranked(complete, self.directions)[0]
         several = len(self.objectives) > 1

@@ -247,8 +247,8 @@ class RunStore:
                 f"The last {asset} of {self.store.name}, which this run builds on, cannot be read: {error.message}",
                 suggestions=(
                     f"Bring the folder {self.store.folder / 'objects' / version.address} back from a backup.",
-                    f"Or begin anew with it: rm {pointer} (of folds this draws test rows anew, some of which the champion"
-                    " may have been trained on).",
+                    f"Or begin anew with it: rm {pointer} (of folds this draws test rows anew, and the champion may"
+                    " have been trained on some of them).",
                 ),
                 cause=error.cause,
             ) from error

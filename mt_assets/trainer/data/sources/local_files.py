@@ -21,7 +21,14 @@ def local_files(name: str) -> list[DataFile]:
         There is none, or the one has a suffix that cannot be read.
     """
     path = Path(name).expanduser()
-    if path.is_file():
+    try:
+        found = path.is_file()
+    except PermissionError as error:
+        raise DataError(
+            f"The file {path} cannot be reached: a folder above it may not be entered.",
+            suggestions=(f"See whose they are: namei -l {path}", f"chmod a+x {path.parent}"),
+        ) from error
+    if found:
         if not format_of(path.name):
             raise DataError(
                 f"The file {path} has a suffix that cannot be read; files that can be read end in "
