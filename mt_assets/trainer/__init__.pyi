@@ -1,5 +1,6 @@
 # The public functions, in the order in which data flows through them. Each is imported when it is first used.
 
+from .data.encoded_target import check_target_encoded as check_target_encoded
 from .data.given import fingerprint_given as fingerprint_given
 from .data.given import read_given as read_given
 from .data.leakage import check_near_perfect as check_near_perfect
@@ -29,14 +30,22 @@ from .evaluation.fairness import assess_fairness as assess_fairness
 from .evaluation.importance import explain as explain
 from .evaluation.search_plots import learning_curve_plot as learning_curve_plot
 from .evaluation.search_plots import study_plots as study_plots
+from .features.label_shuffle import check_label_shuffle as check_label_shuffle
 from .features.preprocessor import check_fit_rows as check_fit_rows
 from .features.preprocessor import fit_preprocessor as fit_preprocessor
+from .forecasting.evaluate import check_beats_naive as check_beats_naive
+from .forecasting.evaluate import evaluate_forecasts as evaluate_forecasts
+from .forecasting.evaluate import series_table as series_table
+from .forecasting.explain import explain_forecasts as explain_forecasts
+from .forecasting.final import fit_series_preprocessor as fit_series_preprocessor
+from .forecasting.final import train_final_forecaster as train_final_forecaster
 from .judging import judge as judge
 from .memory import give_back as give_back
 from .planning.plan import make_plan as make_plan
 from .reporting.card import write_card as write_card
 from .reporting.result import check_quality_gates as check_quality_gates
 from .reporting.result import successful_result as successful_result
+from .retention import clean as clean
 from .retraining.comparing import compare as compare
 from .retraining.drift import measure_drift as measure_drift
 from .search.storage import check_study_storage as check_study_storage

@@ -10,9 +10,13 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
 from mt_assets.trainer.errors import SpecError, StoreError
+from mt_assets.trainer.recovery.causes import STUDY_STORAGE
 from mt_assets.trainer.store.atomic import write_atomic
 
-_JOURNAL: Final = "study.journal"
+JOURNAL: Final = "study.journal"
+"""Where studies lie in a search's folder, unless a storage is named."""
+
+_DAMAGED: Final = "study.journal.damaged-"
 _OWNER: Final = "study.owner"
 _JOURNAL_SCHEME: Final = "journal://"
 _DATABASES: Final = ("postgresql", "mysql", "sqlite")
@@ -44,8 +48,8 @@ def open_storage(url: str | None, folder: Path) -> tuple[BaseStorage, str]:
         When the database cannot be reached, or the journal not be read or written.
     """
     if url is None:
-        return _own_journal(folder / _JOURNAL)
-    if url.startswith(_JOURNAL_SCHEME):
+        return _own_journal(folder / JOURNAL)
+    if is_journal(url):
         path = Path(url.removeprefix(_JOURNAL_SCHEME))
         if not path.is_absolute():
             raise SpecError(
@@ -69,6 +73,11 @@ def open_storage(url: str | None, folder: Path) -> tuple[BaseStorage, str]:
         raise _closed(url, error) from error
 
 
+def is_journal(url: str | None) -> bool:
+    """Whether that is the address of a journal file, which others may append to."""
+    return url is not None and url.startswith(_JOURNAL_SCHEME)
+
+
 def check_study_storage(url: str | None) -> None:
     """Find out before any work whether a search will be able to keep its study there.
 
@@ -86,8 +95,9 @@ def _closed(url: str, error: Exception) -> StoreError:
         f"The study storage {_without_password(url)} cannot be opened: {type(error).__name__}: {error}",
         suggestions=(
             f"Check that it can be reached from here, and that the address in {_VARIABLE} is right.",
-            f"Unset {_VARIABLE} to keep studies in a file beside the other state.",
+            f"Keep studies in a file beside the other state: unset {_VARIABLE}",
         ),
+        cause=STUDY_STORAGE,
     )
 
 
@@ -108,7 +118,20 @@ def _own_journal(path: Path) -> tuple[BaseStorage, str]:
     for leftover in path.parent.glob(f"{path.name}.lock*"):
         leftover.unlink(missing_ok=True)
     _cut_torn_line(path)
-    return JournalStorage(JournalFileBackend(str(path))), str(path)
+    try:
+        journal = JournalStorage(JournalFileBackend(str(path)))
+        journal.get_all_studies()
+    except OSError:
+        raise
+    except Exception:  # Optuna holds a journal that is no journal against no class of error
+        path.rename(path.with_name(f"{_DAMAGED}{uuid.uuid4().hex[:8]}"))
+        journal = JournalStorage(JournalFileBackend(str(path)))
+    return journal, str(path)
+
+
+def damaged_journals(folder: Path) -> set[Path]:
+    """Journals that could not be read and were put aside. The fits that they told of lie elsewhere."""
+    return set(folder.glob(f"{_DAMAGED}*"))
 
 
 def _cut_torn_line(path: Path) -> None:
