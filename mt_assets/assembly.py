@@ -12,6 +12,7 @@ from mt_assets.automation.champion_jobs import build_champion_jobs
 from mt_assets.automation.decisions import build_decision_asset
 from mt_assets.automation.jobs import build_jobs
 from mt_assets.automation.predictions import build_scoring
+from mt_assets.automation.reproduction import build_reproduction_job
 from mt_assets.automation.schedules import build_schedules
 from mt_assets.automation.sensors import build_sensors
 from mt_assets.resources.io_managers import store_io_manager
@@ -59,6 +60,7 @@ def build_definitions(
             jobs=[
                 *jobs,
                 *(job for spec in specs for job in build_champion_jobs(spec)),
+                *(build_reproduction_job(spec) for spec in specs),
                 *(job for each in scoring for job in each.jobs or ()),
             ],
             schedules=[schedule for spec in specs for schedule in build_schedules(spec)]

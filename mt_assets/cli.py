@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from mt_assets.terminal import Terminal
 from mt_assets.trainer.errors import TrainerError
 
 app = typer.Typer(
@@ -23,8 +23,8 @@ app = typer.Typer(
 WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160
 """Of tables that go to a file or a pipe, which has no width of its own; there words are not to be broken for 80."""
 
-out = Console(highlight=False, soft_wrap=True, width=WIDTH)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Terminal(width=WIDTH)
+err = Terminal(stderr=True)
 
 SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="Training spec, JSON or YAML.", show_default=False)]
 
@@ -113,7 +113,7 @@ def init(
     text = draft_spec(data, target, path.parent)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
-    out.print(f"Wrote {path}. Next: mt-assets plan {path}, then mt-assets train {path}", markup=False)
+    out.print(f"Wrote {path}. Next: mt-assets plan {path}, then mt-assets train {path}")
 
 
 @app.command()
@@ -146,14 +146,17 @@ def predict(
     ],
     version: Annotated[int | None, typer.Option(metavar="N", help="By default the champion.")] = None,
 ) -> None:
-    """Score new rows: the data as it is, with predictions (and probabilities of classes) beside it."""
+    """Score new rows: the data as it is, with predictions (and probabilities of classes) beside it.
+
+    Of a model of time series the data is history, and what is written are the steps that follow, with intervals.
+    """
     from mt_assets.scoring import predict as score
 
     scored = score(name, data, output, version=version)
     added = ", ".join(scored.added)
-    out.print(f"{scored.rows:,} rows scored by {scored.model} {scored.version}: {output} ({added})", markup=False)
+    out.print(f"{scored.rows:,} rows scored by {scored.model} {scored.version}: {output} ({added})")
     for note in scored.notes:
-        out.print(f"Note: {note}", markup=False)
+        out.print(f"Note: {note}")
 
 
 @app.command()
@@ -216,7 +219,7 @@ def reject(name: ModelName, version: Version, by: By = "", comment: Comment = ""
     from mt_assets import model_versions
 
     model_versions.reject(model_versions.named(name), version, model_versions.Signature(by, comment))
-    out.print(f"Version {version} of {name} stays a challenger.", markup=False)
+    out.print(f"Version {version} of {name} stays a challenger.")
 
 
 @app.command()
@@ -227,6 +230,39 @@ def rollback(name: ModelName, by: By = "", comment: Comment = "") -> None:
 
     said = model_versions.Signature(by, comment)
     show_change(out, model_versions.rollback(model_versions.named(name), said))
+
+
+@app.command()
+def reproduce(
+    name: ModelName,
+    version: Annotated[
+        int | None, typer.Argument(metavar="[VERSION]", help="By default the champion.", show_default=False)
+    ] = None,
+) -> None:
+    """Make a version again by its record, in a process and a home of its own, and compare its predictions with those of
+    the stored model. Exit code 1: they differ; 2: something that was recorded is missing."""
+    from mt_assets.console import show_reproduction
+    from mt_assets.reproduction import reproduce as make_again
+
+    made = make_again(name, version)
+    show_reproduction(out, made)
+    raise typer.Exit(0 if made.reproduced else 1)
+
+
+@app.command()
+def clean(
+    name: ModelName,
+    keep_versions: Annotated[
+        int | None, typer.Option(metavar="N", min=2, help="By default what the spec says, else 10.")
+    ] = None,
+    keep_days: Annotated[
+        float | None, typer.Option(metavar="DAYS", min=0, help="By default what the spec says, else 7.")
+    ] = None,
+) -> None:
+    """Remove what is no longer kept of a model now, and not only at the end of its next training."""
+    from mt_assets.cleaning import clean as clean_now
+
+    out.print(clean_now(name, keep_versions, keep_days, lambda text: err.print(text, markup=False)), markup=False)
 
 
 @app.command("accept-schema")
@@ -243,10 +279,10 @@ def main() -> None:
     try:
         app()
     except TrainerError as error:
-        err.print(f"[red]{type(error).__name__}[/red]", end=" ")
-        err.print(error.message, markup=False)
+        err.print(type(error).__name__, style="red", end=" ")
+        err.print(error.message)
         for suggestion in error.suggestions:
-            err.print(f"  - {suggestion}", markup=False)
+            err.print(f"  - {suggestion}")
         sys.exit(error.exit_code)
 
 

@@ -14,9 +14,10 @@ from mt_assets.resources.tracking import MlflowTracking
 from mt_assets.spec import TrainingSpec, slug
 from mt_assets.spec_folder import find_specs, read_specs, specs_place
 from mt_assets.trainer.errors import SpecError, StoreError
+from mt_assets.trainer.load_check import check_libraries
 from mt_assets.trainer.model import TrainedModel
 from mt_assets.trainer.store.home import home_folder
-from mt_assets.trainer.store.model_store import ModelStore, now
+from mt_assets.trainer.store.model_store import GONE_HELP, ModelStore, gone, now
 from mt_assets.trainer.store.versions import AWAITING, Approval, ModelVersion
 
 
@@ -185,6 +186,11 @@ def _row(store: ModelStore, version: ModelVersion) -> VersionRow:
 
 def _told(store: ModelStore, version: ModelVersion) -> str:
     """What became of a version, as a person reads it."""
+    verdict = _verdict(store, version)
+    return f"{verdict}, no longer kept" if version.collected else verdict
+
+
+def _verdict(store: ModelStore, version: ModelVersion) -> str:
     if version.verdict != AWAITING:
         return version.verdict.replace("_", " ")
     if version.approval is not None:
@@ -193,9 +199,18 @@ def _told(store: ModelStore, version: ModelVersion) -> str:
 
 
 def version_model(store: ModelStore, version: ModelVersion) -> TrainedModel:
-    """The model of a version; StoreError where its files are gone."""
+    """The model of a version, ready for use.
+
+    Raises
+    ------
+    StoreError
+        It is no longer kept, its files are gone, or it was saved by other libraries and does not work with these.
+    """
+    if version.collected:
+        raise StoreError(gone(store.name, version), suggestions=GONE_HELP)
     model = store.get(version.addresses["trained_model"])
     assert isinstance(model, TrainedModel)
+    check_libraries(model, f"Version {version.number} of {store.name}")
     return model
 
 
@@ -217,10 +232,14 @@ def chosen_version(store: ModelStore, number: int | None) -> ModelVersion:
     known = {version.number: version for version in store.versions()}
     if wanted not in known:
         raise SpecError(
-            f"{store.name} has no version {wanted}; it has {', '.join(map(str, known))}.",
+            f"{store.name} has no version {wanted}; it has {_numbers(list(known))}.",
             suggestions=(f"`mt-assets models {store.name}` lists the versions.",),
         )
     return known[wanted]
+
+
+def _numbers(known: list[int]) -> str:
+    return ", ".join(map(str, known)) if len(known) <= 20 else f"{known[0]} to {known[-1]}"
 
 
 def promote(model: Model, number: int, said: Signature, *, despite_gates: bool = False) -> Change:

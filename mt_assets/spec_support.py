@@ -14,18 +14,12 @@ from pydantic.alias_generators import to_snake
 
 from mt_assets.spec import AssetSource, TrainingSpec
 from mt_assets.spec_ranges import FORMS, ParameterRange
-from mt_assets.spec_values import ALL_ALGORITHMS, GATE_METRICS, METRIC_NAMES, Problem, shown
-from mt_assets.trainer.algorithms.registry import AVAILABLE, CONTRACT_NAMES, GENERATES, absence
+from mt_assets.spec_values import ALL_ALGORITHMS, GATE_METRICS, METRIC_NAMES, OF_INTERVALS, Problem, shown
+from mt_assets.trainer.algorithms.registry import CONTRACT_NAMES, FORECASTING, GENERATES, absence, available, trainable
 
 LEAVE_OUT = "leave the key out"
 
 LIMITS: dict[str, tuple[Callable[[Any], bool] | tuple[Any, ...], str]] = {
-    "modelType": (("auto", "classification", "regression"), "`auto`, `classification`, `regression`"),
-    "seriesColumn": ((None,), LEAVE_OUT),
-    "horizon": ((None,), LEAVE_OUT),
-    "frequency": ((None,), LEAVE_OUT),
-    "seasonality": ((None,), LEAVE_OUT),
-    "knownAhead": (((),), LEAVE_OUT),
     "options.device": (("auto", "cpu"), "`auto`, `cpu`"),
 }
 """Key -> (values that this version can serve, as a list or as a test; how those are told to a person)."""
@@ -50,9 +44,9 @@ def unsupported(spec: TrainingSpec) -> list[Problem]:
             text = f"is {shown(value)}, which this version cannot do yet; "
             problems.append(Problem(where, text + (told if told == LEAVE_OUT else f"available: {told}")))
     for name in spec.algorithms or ():
-        lacking = absence(name)
+        lacking = absence(name, spec.model_type)
         if lacking is not None:
-            offered = ("auto", *(each for each in AVAILABLE if absence(each) is None))
+            offered = ("auto", *(available(FORECASTING) if spec.forecasts else trainable()))
             text = f"asks for {shown(name)}, which {lacking}; available: {', '.join(f'`{each}`' for each in offered)}"
             problems.append(Problem(("algorithm",), text))
     return problems
@@ -60,7 +54,7 @@ def unsupported(spec: TrainingSpec) -> list[Problem]:
 
 def contradictions(spec: TrainingSpec) -> list[Problem]:
     """Everything in which two keys of the spec cannot both be meant."""
-    checks = (_given, _columns, _task, _validation, _rounds, _predictions, _metric, _search, _ranges)
+    checks = (_given, _columns, _task, _series, _validation, _rounds, _predictions, _metric, _search, _ranges)
     return [problem for check in checks for problem in check(spec)]
 
 
@@ -163,6 +157,50 @@ def _task(spec: TrainingSpec) -> Iterator[Problem]:
         if spec.options.calibrate is True:
             text = f"is true, but `modelType` is {task}, which has no probabilities; {LEAVE_OUT}"
             yield Problem(("options", "calibrate"), text)
+
+
+OF_SERIES = ("seriesColumn", "horizon", "frequency", "seasonality", "knownAhead")
+"""Keys that speak of forecasting alone."""
+
+OF_TABLES = ("groupColumn", "validationDataPath", "testDataPath", "validationSize", "sensitiveColumns", "predictions")
+"""Keys that forecasting has no use for: the last steps of each series are the test, and those before validate."""
+
+
+def _series(spec: TrainingSpec) -> Iterator[Problem]:
+    """What forecasting needs, and what goes with it alone or not at all."""
+    given = {key: value for key in (*OF_SERIES, *OF_TABLES) if (value := getattr(spec, to_snake(key)))}
+    if not spec.forecasts:
+        for key in OF_SERIES:
+            if key in given:
+                text = f"is given, but `modelType` is {spec.model_type}; set `modelType: time_series`, or {LEAVE_OUT}"
+                yield Problem((key,), text)
+        return
+    if spec.time_column is None:
+        yield Problem(("timeColumn",), "is missing, and `modelType: time_series` needs it: name the column of times")
+    for key in OF_TABLES:
+        if key in given:
+            yield Problem((key,), f"is given, but `modelType` is time_series, which has no use for it; {LEAVE_OUT}")
+    if spec.test_size not in (0, TrainingSpec.model_fields["test_size"].default):
+        text = f"is {shown(spec.test_size)}, but the last `horizon` steps of each series are the test; {LEAVE_OUT}, or"
+        yield Problem(("testSize",), f"{text} set it to 0")
+    if spec.series_column is not None and spec.series_column == spec.time_column:
+        yield Problem(("seriesColumn",), f"is {shown(spec.series_column)}, which is also `timeColumn`")
+    unlisted = [name for name in spec.known_ahead if spec.features is not None and name not in spec.features]
+    if unlisted:
+        text = f"lists {', '.join(map(shown, unlisted))}, which `features` does not list; add them there"
+        yield Problem(("knownAhead",), text)
+    kind = spec.validation_strategy.type
+    if kind not in ("auto", "time_series_split", "holdout"):
+        text = f"is `{kind}`, but forecasts are judged from origins in time; use `time_series_split`, or {LEAVE_OUT}"
+        yield Problem(("validationStrategy", "type"), text)
+    if spec.options.feature_generation is True:
+        text = "is true, but forecasters are given lags and calendar, and no generated columns; "
+        yield Problem(("options", "featureGeneration"), text + LEAVE_OUT)
+    searched = [spec.objective.metric, spec.promotion.metric, *spec.hyperparameter_search.objectives]
+    for name in dict.fromkeys([*searched, *spec.objective.constraints]):
+        if name in OF_INTERVALS:
+            text = f"is {shown(name)}, which is measured of the final model alone; name another, and bound it by a gate"
+            yield Problem(("objective", "metric"), text)
 
 
 def _validation(spec: TrainingSpec) -> Iterator[Problem]:

@@ -116,6 +116,7 @@ def build_data_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
                     [{"part": part, "score": score} for part, score in profile.quality.parts.items()]
                 ),
                 "warnings": show.lines(profile.warnings),
+                **({"series": show.table(profile.series.report())} if profile.series else {}),
             },
         )
 

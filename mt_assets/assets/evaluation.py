@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from mt_assets.trainer.search.result import BestParams, StudyResult
 
 
+SERIES_SHOWN = 50
+"""Series in the metadata, the worst first; all of them are in a file."""
+
+
 def build_evaluation_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
     @phase(
         spec,
@@ -43,13 +47,14 @@ def build_evaluation_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]
         trained_model: TrainedModel,
     ) -> Made:
         out_of_fold = trainer.out_of_fold(best_params, optuna_study, run.store.store.folder, folds)
-        evaluation = trainer.evaluate(
+        judge = trainer.evaluate_forecasts if spec.forecasts else trainer.evaluate
+        evaluation = judge(
             plan=training_plan,
             trained=trained_model,
             table=test,
             profile=data_profile,
             splits=folds,
-            cross_validation=out_of_fold,
+            out_of_fold=out_of_fold,
         )
         return Made(
             evaluation,
@@ -57,10 +62,11 @@ def build_evaluation_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]
                 **show.numbers(evaluation.test, "test."),
                 **show.numbers(evaluation.cross_validation, "cv."),
                 "comparison": show.table(evaluation.table()),
+                **({"series": show.table(trainer.series_table(evaluation)[:SERIES_SHOWN])} if spec.forecasts else {}),
                 **show.plots(evaluation.small_plots()),
             },
             checks=[
-                trainer.check_beats_baseline(evaluation),
+                (trainer.check_beats_naive if spec.forecasts else trainer.check_beats_baseline)(evaluation),
                 trainer.check_cv_test_gap(evaluation),
             ],
         )
@@ -82,14 +88,17 @@ def build_evaluation_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]
         training_plan: TrainingPlan,
         trained_model: TrainedModel,
     ) -> Made:
-        importance = trainer.explain(
-            plan=training_plan,
-            trained=trained_model,
-            table=test,
-            profile=data_profile,
-            splits=folds,
-            deadline=run.clock.importance_ends(),
-        )
+        if spec.forecasts:
+            importance = trainer.explain_forecasts(training_plan, trained_model)
+        else:
+            importance = trainer.explain(
+                plan=training_plan,
+                trained=trained_model,
+                table=test,
+                profile=data_profile,
+                splits=folds,
+                deadline=run.clock.importance_ends(),
+            )
         return Made(
             importance,
             metadata={"importance": show.table(importance.table()), **show.plots(importance.small_plots())},

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mt_assets.trainer.data.profile import DataProfile
     from mt_assets.trainer.data.splits import Splits
     from mt_assets.trainer.data.table import Table
+    from mt_assets.trainer.features.preprocessor import FittedPreprocessor
+    from mt_assets.trainer.forecasting.preprocessing import FittedSeriesPreprocessor
     from mt_assets.trainer.planning.plan import TrainingPlan
 
 
@@ -39,7 +41,11 @@ def build_preprocessing_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefiniti
         folds: Splits,
         training_plan: TrainingPlan,
     ) -> Made:
-        fitted = trainer.fit_preprocessor(training_plan, train, folds, data_profile)
+        fitted: FittedPreprocessor | FittedSeriesPreprocessor
+        if spec.forecasts:
+            fitted = trainer.fit_series_preprocessor(train, folds, data_profile)
+        else:
+            fitted = trainer.fit_preprocessor(training_plan, train, folds, data_profile)
         return Made(
             fitted,
             metadata={"features": len(fitted.feature_names), "by_column": show.table(fitted.table())},

@@ -10,6 +10,7 @@ import dagster as dg
 from mt_assets import trainer
 from mt_assets.assets import metadata as show
 from mt_assets.assets.phase import AssetFace, Made, PhaseRun, phase
+from mt_assets.resources.model_runs import further_rounds
 from mt_assets.spec import TrainingSpec
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def build_promotion_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
             importance=feature_importance,
             fairness=run.store.read("fairness") if spec.sensitive_columns else None,
             study=optuna_study,
+            further_rounds=further_rounds(run.context.run.tags),
         )
         return Made(
             decision,

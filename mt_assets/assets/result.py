@@ -10,7 +10,9 @@ import dagster as dg
 from mt_assets import trainer
 from mt_assets.assets import metadata as show
 from mt_assets.assets.phase import AssetFace, Made, PhaseRun, phase
+from mt_assets.resources.cleaning import clean_up, told
 from mt_assets.spec import TrainingSpec
+from mt_assets.trainer.errors import TrainerError
 
 if TYPE_CHECKING:
     from mt_assets.trainer.data.profile import DataProfile
@@ -82,8 +84,19 @@ def build_result_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
                 "where_the_time_went": show.pairs(result.budget.phases, "phase", "seconds"),
                 "model": dg.MetadataValue.path(result.model_path or ""),
                 "artifacts": show.table([{"file": path} for path in result.artifacts]),
+                "no_longer_kept": _cleaned(run),
             },
             checks=[trainer.check_quality_gates(promotion_decision)],
         )
 
     return [training_result]
+
+
+def _cleaned(run: PhaseRun) -> str:
+    """Remove what is no longer kept, and tell what went. What hinders it is told, and stops nothing."""
+    try:
+        cleaned, runs = clean_up(run.store.store, run.spec.retention, run.context.instance)
+    except (TrainerError, OSError) as error:
+        run.log.warning(f"What is no longer to be kept could not all be removed: {error}")
+        return f"Could not be removed: {error}"
+    return told(cleaned, runs)

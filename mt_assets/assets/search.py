@@ -93,7 +93,9 @@ def build_search_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
             single, optuna_study, training_plan, raw_data, data_profile, folds, folder
         )
         out_of_fold = trainer.out_of_fold(chosen, optuna_study, folder, folds)
-        best = chosen.delivering(trainer.decide_delivery(training_plan, raw_data, data_profile, out_of_fold))
+        best = chosen
+        if not spec.forecasts:  # a forecast is delivered as it is
+            best = chosen.delivering(trainer.decide_delivery(training_plan, raw_data, data_profile, out_of_fold))
         return Made(
             best,
             metadata={

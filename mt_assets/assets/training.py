@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -18,8 +18,13 @@ if TYPE_CHECKING:
     from mt_assets.trainer.data.splits import Splits
     from mt_assets.trainer.data.table import Table
     from mt_assets.trainer.features.preprocessor import FittedPreprocessor
+    from mt_assets.trainer.model import TrainedModel
     from mt_assets.trainer.planning.plan import TrainingPlan
     from mt_assets.trainer.search.result import BestParams, StudyResult
+
+
+def _told(trained: TrainedModel, folds: Splits) -> dict[str, Any]:
+    return {"algorithm": trained.algorithm, "rows": len(folds.learning), "size_mb": trained.size_mb}
 
 
 def build_training_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
@@ -44,14 +49,20 @@ def build_training_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
         optuna_study: StudyResult,
         best_params: BestParams,
     ) -> Made:
+        folder = run.store.store.folder
+        if spec.forecasts:
+            out_of_fold = trainer.out_of_fold(best_params, optuna_study, folder, folds)
+            trained = trainer.train_final_forecaster(
+                training_plan, best_params, raw_data, data_profile, folds, out_of_fold
+            )
+            trained.history = trainer.training_history(optuna_study)
+            return Made(
+                trained,
+                metadata=_told(trained, folds),
+                checks=[trainer.check_fit_rows(folds, trained=trained), trainer.check_loads_elsewhere(trained)],
+            )
         trained = trainer.train_final(
-            training_plan,
-            best_params,
-            raw_data,
-            data_profile,
-            folds,
-            preprocessor.transformer,
-            run.store.store.folder,
+            training_plan, best_params, raw_data, data_profile, folds, preprocessor.transformer, folder
         )
         with ThreadPoolExecutor(1) as beside:  # the proof runs in a process of its own, and takes its time
             proof = beside.submit(trainer.check_loads_elsewhere, trained)
@@ -68,9 +79,7 @@ def build_training_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
         return Made(
             trained,
             metadata={
-                "algorithm": trained.algorithm,
-                "rows": len(folds.learning),
-                "size_mb": trained.size_mb,
+                **_told(trained, folds),
                 **(
                     {"learning_curve": show.plot(trainer.learning_curve_plot(curve), "learning curve")}
                     if curve.rows

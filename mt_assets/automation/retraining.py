@@ -16,6 +16,7 @@ from mt_assets.automation.jobs import retraining_job_name
 from mt_assets.automation.new_data import TICK_S, default_status
 from mt_assets.automation.runs import failed_attempts, run_in_progress, trains
 from mt_assets.automation.triggers import triggers_of
+from mt_assets.resources.cleaning import TRIGGER_TAG
 from mt_assets.resources.model_runs import MODEL_TAG, ModelRuns, report_killed_runs
 from mt_assets.resources.tracking import MlflowTracking
 from mt_assets.spec import TrainingSpec
@@ -32,9 +33,6 @@ from mt_assets.trainer.store.model_store import ModelStore, ModelVersion
 
 CAUSE_TAG = "mt_assets/cause"
 """Tag of a retraining: digest of the data, of what else triggered it, and of the training before it."""
-
-TRIGGER_TAG = "mt_assets.trigger/"
-"""Begins a tag of a retraining for each trigger that it handles; a digest of the trigger's identity follows."""
 
 
 def build_retraining_sensor(spec: TrainingSpec) -> dg.SensorDefinition:

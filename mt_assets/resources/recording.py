@@ -51,7 +51,7 @@ def _follow(store: ModelStore, registered: RegisteredVersion) -> str:
         return ""
     champion = store.champion()
     run_id = registered.champion_training_id.removeprefix(f"{store.name}/")
-    chosen = [version.number for version in store.versions() if version.run_id == run_id]
+    chosen = [each.number for each in store.versions() if each.run_id == run_id and not each.collected]
     if not chosen or (champion is not None and champion.number in chosen):
         return ""
     said = Approval(granted=True, by=BY_ALIAS, at=now())

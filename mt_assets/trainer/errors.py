@@ -7,6 +7,9 @@ of this package and is reported as such. The exit code of the command line stand
 from collections.abc import Sequence
 from typing import ClassVar
 
+LONGEST_MESSAGE = 4000
+"""Characters of a message; of what names of columns or values of any length would make longer, the middle goes."""
+
 
 class TrainerError(Exception):
     """What happened, on what, and what to do.
@@ -29,6 +32,8 @@ class TrainerError(Exception):
     def __init__(
         self, message: str, *, suggestions: Sequence[str] = (), remediation: Sequence[str] = (), cause: str = ""
     ) -> None:
+        if len(message) > LONGEST_MESSAGE:
+            message = f"{message[: LONGEST_MESSAGE // 2]} … {message[-LONGEST_MESSAGE // 2 :]}"
         super().__init__(message)
         self.cause = cause or self.cause
         self.message = message

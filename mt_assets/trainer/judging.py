@@ -10,12 +10,16 @@ from mt_assets.trainer.errors import DataError, StoreError
 from mt_assets.trainer.evaluation.evaluate import Evaluation
 from mt_assets.trainer.evaluation.fairness import Fairness
 from mt_assets.trainer.evaluation.importance import FeatureImportance
+from mt_assets.trainer.forecasting.evaluate import forecast_test
+from mt_assets.trainer.forecasting.rows import index_frame
+from mt_assets.trainer.forecasting.series_data import SeriesData, truth_of
 from mt_assets.trainer.model import TrainedModel
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.promotion.comparison import ChampionView
 from mt_assets.trainer.promotion.decision import PromotionDecision, decide_promotion, rows_digest
 from mt_assets.trainer.promotion.gates import evaluate_gates
-from mt_assets.trainer.promotion.segments import choose_groupings
+from mt_assets.trainer.promotion.segments import choose_groupings, series_groupings
+from mt_assets.trainer.recipe import recipe_of
 from mt_assets.trainer.remedies import with_remedies
 from mt_assets.trainer.search.result import StudyResult
 from mt_assets.trainer.store.model_store import RunStore
@@ -35,6 +39,7 @@ def judge(
     importance: FeatureImportance,
     fairness: Fairness | None,
     study: StudyResult,
+    further_rounds: int = 0,
 ) -> PromotionDecision:
     """Give the trained model a version, decide whether it becomes the champion, and make it so.
 
@@ -54,6 +59,7 @@ def judge(
         algorithm=trained.algorithm,
         metric=plan.metric,
         score=evaluation.test.get(plan.metric),
+        recipe=store.put(recipe_of(spec, run, further_rounds)),
     )
     threshold = trained.facts.delivery.threshold
     gates = with_remedies(evaluate_gates(spec.gates, evaluation, fairness), spec, plan, evaluation, study, threshold)
@@ -63,11 +69,19 @@ def judge(
         champion, fresh = _champion_view(run, present, profile, splits, test)
         rows = splits.test[fresh]
         frame = test.take(rows).frame()
+        if profile.series is not None:
+            y = truth_of(test, profile.series, splits, rows)
+            groupings = series_groupings(frame, profile.series.series)
+            clusters = index_frame(frame, profile.series).codes
+        else:
+            clusters = None
+            y = encode_target(frame[profile.target.column], profile.target)
+            groupings = choose_groupings(frame, profile.features, importance.permutation, spec.sensitive_columns)
         decision = decide_promotion(
             plan=plan,
             spec=spec,
             gates=gates,
-            y_test=encode_target(frame[profile.target.column], profile.target),
+            y_test=y,
             challenger_prediction=evaluation.predicted(rows),
             positive=profile.target.positive,
             threshold=trained.facts.delivery.label_threshold,
@@ -75,7 +89,8 @@ def judge(
             champion=champion,
             test_digest=rows_digest(splits.identities[rows]),
             previous=run.previous("promotion_decision"),
-            groupings=choose_groupings(frame, profile.features, importance.permutation, spec.sensitive_columns),
+            groupings=groupings,
+            clusters=clusters,
         )
         store.note_verdict(version, decision.verdict, missed, compared_with=decision.champion_version)
         # A person may have changed the champion meanwhile; then the comparison was with the wrong one.
@@ -107,7 +122,11 @@ def _champion_view(
     if model.model.classes != (tuple(profile.target.classes) or None):
         return _silent(version.number, "it knows other classes"), fresh
     try:
-        prediction = model.model.scores(test.take(splits.test[fresh]).frame())
+        if profile.series is not None:
+            judged = forecast_test(model.model, SeriesData(test, profile.series, splits))
+            prediction = judged.values[fresh]
+        else:
+            prediction = model.model.scores(test.take(splits.test[fresh]).frame())
     except DataError as error:
         return _silent(version.number, error.message.rstrip(".")), fresh
     return ChampionView(version=version.number, prediction=prediction, threshold=model.model.threshold), fresh

@@ -343,7 +343,7 @@ class TrainedModel:
     fixture : pandas.DataFrame
         Up to 50 rows of its features.
     expected : numpy.ndarray
-        Its scores for them (`TabularModel.scores`).
+        Its scores for them (`TabularModel.scores`, `ForecastModel.scores`).
     history : bytes
         Content of `training_history.json`: how it came about; may be empty.
     """
@@ -355,7 +355,7 @@ class TrainedModel:
         fixture: pd.DataFrame,
         expected: np.ndarray,
         *,
-        model: TabularModel | None = None,
+        model: Any = None,
         folder: Path | None = None,
         history: bytes = b"",
     ) -> None:
@@ -369,8 +369,8 @@ class TrainedModel:
             self.__dict__["model"] = model
 
     @cached_property
-    def model(self) -> TabularModel:
-        """The model itself, read on first use.
+    def model(self) -> Any:
+        """The model itself, a `TabularModel` or of series a `ForecastModel`, read on first use.
 
         Raises
         ------
@@ -384,18 +384,16 @@ class TrainedModel:
                 suggestions=("Train the model again.",),
             )
         try:
-            model: TabularModel = joblib.load(io.BytesIO(content))
+            return joblib.load(io.BytesIO(content))
         except (ImportError, AttributeError, TypeError, ValueError) as error:
-            made_with = " ".join(
-                f"{name}=={number}" for name, number in self.facts.versions.items() if name != "python"
-            )
+            libraries = {name: number for name, number in self.facts.versions.items() if name != "python"}
+            made_with = " ".join(f"{name}=={number}" for name, number in libraries.items())
             raise StoreError(
                 f"{self.path / MODEL_FILE} was made with other versions than are installed, and cannot be read with "
                 f"these: {str(error).splitlines()[0][:200]}",
                 suggestions=(f"pip install {made_with}", "Or train it again: mt-assets train SPEC"),
                 cause="incompatible_version",
             ) from error
-        return model
 
     @property
     def _content(self) -> bytes:
@@ -473,7 +471,10 @@ class TrainedModel:
 def library_versions() -> dict[str, str]:
     """Versions of Python and of the libraries that a model may stand on, as far as they are installed."""
     versions = {"python": platform.python_version()}
-    for library in ("numpy", "pandas", "scikit-learn", "skrub", "lightgbm", "xgboost", "catboost"):
+    for library in (
+        "numpy", "pandas", "scikit-learn", "skrub", "lightgbm", "xgboost", "catboost", "statsforecast", "mlforecast",
+        "prophet", "neuralforecast", "torch",
+    ):  # fmt: skip
         with suppress(PackageNotFoundError):
             versions[library] = version(library)
     return versions

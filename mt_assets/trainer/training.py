@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -29,6 +25,7 @@ from mt_assets.trainer.ensemble.final import assemble
 from mt_assets.trainer.errors import TrainingError
 from mt_assets.trainer.evaluation.goal import Goal
 from mt_assets.trainer.features.preprocessor import TablePreprocessor, rows_digest
+from mt_assets.trainer.load_check import check_elsewhere
 from mt_assets.trainer.memory import give_back
 from mt_assets.trainer.model import ModelFacts, TabularModel, TrainedModel, library_versions
 from mt_assets.trainer.planning.plan import TrainingPlan
@@ -43,9 +40,6 @@ LEARNING_SHARES: Final = (0.25, 0.5, 1.0)
 
 _LONGER: Final = 2.2
 """Of twice the rows a fit takes about twice as long, or a little longer."""
-
-_PATIENCE_S: Final = 300.0
-"""For a fresh process to import the libraries, read the model and predict 50 rows; usually 2 to 4 s."""
 
 
 class LearningCurve(Record):
@@ -69,9 +63,9 @@ class LearningCurve(Record):
 
 
 class TrainingHistory(StudyResult):
-    """Every trial of the search, and the learning curve of its winner: what `training_history.json` holds."""
+    """Every trial of the search, and of tables the learning curve of its winner: what `training_history.json` holds."""
 
-    learning_curve: LearningCurve
+    learning_curve: LearningCurve | None = None
 
 
 def train_final(
@@ -217,25 +211,13 @@ def check_loads_elsewhere(trained: TrainedModel) -> Check:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         trained.save(folder)
-        command = [sys.executable, "-m", "mt_assets.trainer.load_check", str(folder)]
-        package = str(Path(__file__).resolve().parents[2])
-        path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
-        try:
-            ended = subprocess.run(
-                command, capture_output=True, text=True, timeout=_PATIENCE_S, env={**os.environ, "PYTHONPATH": path}
-            )
-        except subprocess.TimeoutExpired:
-            return _loads(False, f"A fresh process did not read the model within {_PATIENCE_S:.0f} s.")
-    try:
-        verdict = json.loads(ended.stdout.strip().splitlines()[-1])
-    except (ValueError, IndexError):
-        return _loads(False, f"A fresh process could not read the model: {ended.stderr.strip()[-500:]}")
-    return _loads(bool(verdict["passed"]), verdict["message"], verdict.get("evidence", {}))
-
-
-def _loads(passed: bool, message: str, evidence: dict[str, float] | None = None) -> Check:
+        verdict = check_elsewhere(folder)
     return Check(
-        name="artifact_loads_elsewhere", passed=passed, blocking=True, message=message, evidence=evidence or {}
+        name="artifact_loads_elsewhere",
+        passed=bool(verdict["passed"]),
+        blocking=True,
+        message=verdict["message"],
+        evidence=verdict.get("evidence", {}),
     )
 
 
@@ -283,7 +265,7 @@ def learning_curve(
     return LearningCurve(metric=plan.metric, algorithm=best.algorithm, rows=tuple(counts), scores=tuple(scores))
 
 
-def training_history(study: StudyResult, curve: LearningCurve) -> bytes:
+def training_history(study: StudyResult, curve: LearningCurve | None = None) -> bytes:
     """Content of `training_history.json`, see `TrainingHistory`."""
     history = TrainingHistory(**dict(study), learning_curve=curve)
     return history.model_dump_json(indent=1).encode()

@@ -10,12 +10,13 @@ from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mt_assets.trainer.errors import SpecError
 
 if TYPE_CHECKING:
     from mt_assets.trainer.algorithms.algorithm import Algorithm
+    from mt_assets.trainer.forecasting.forecaster import Forecaster
 
 CONTRACT_NAMES: Final[dict[str, tuple[str, ...]]] = {
     "classification": (
@@ -79,11 +80,39 @@ PACKAGES: Final[dict[str, tuple[str, str]]] = {
     "lightgbm": ("lightgbm", "pip install lightgbm"),
     "catboost": ("catboost", "pip install catboost"),
 }
-"""What an algorithm cannot do without beyond scikit-learn: a package as it is imported, and the line that installs it.
-The forecasters of the extras will be named here as well."""
+"""What an algorithm cannot do without beyond scikit-learn: a package as it is imported, and how it is installed."""
 
-_FORECASTERS: Final[frozenset[str]] = frozenset()
-"""Available algorithms that can forecast; being able to learn tables is not enough."""
+_FORECASTING: Final = "mt_assets.trainer.forecasting.forecasters"
+
+FORECASTERS: Final[dict[str, str]] = {
+    "seasonal_naive": f"{_FORECASTING}.seasonal_naive:SeasonalNaive",
+    "ets": f"{_FORECASTING}.ets:Ets",
+    "theta": f"{_FORECASTING}.theta:Theta",
+    "arima": f"{_FORECASTING}.arima:Arima",
+    "prophet": f"{_FORECASTING}.prophet:ProphetForecaster",
+    "lstm": f"{_FORECASTING}.lstm:Lstm",
+    "lightgbm": f"{_FORECASTING}.lightgbm:LightGBMForecaster",
+    "xgboost": f"{_FORECASTING}.xgboost:XGBoostForecaster",
+}
+"""Where the forecasters live, as `module:Class`."""
+
+_EXTRA_FORECAST, _EXTRA_DEEP = "pip install 'mt-assets[forecast]'", "pip install 'mt-assets[deep]'"
+
+FORECASTER_PACKAGES: Final[dict[str, tuple[str, str]]] = {
+    "ets": ("statsforecast", _EXTRA_FORECAST),
+    "theta": ("statsforecast", _EXTRA_FORECAST),
+    "arima": ("statsforecast", _EXTRA_FORECAST),
+    "prophet": ("prophet", _EXTRA_FORECAST),
+    "lstm": ("neuralforecast", _EXTRA_DEEP),
+    "lightgbm": ("mlforecast", _EXTRA_FORECAST),
+    "xgboost": ("mlforecast", _EXTRA_FORECAST),
+}
+"""The same for forecasters; the seasonal naive forecast needs nothing."""
+
+FORECASTING: Final = "time_series"
+
+HEAVIEST: Final = frozenset({"neuralforecast", "prophet"})
+"""Libraries that start threads or take seconds when they are imported: the worker that needs one imports it."""
 
 
 def available(task: str) -> tuple[str, ...]:
@@ -93,24 +122,51 @@ def available(task: str) -> tuple[str, ...]:
     ----------
     task : {"classification", "regression", "time_series"}
     """
-    names = tuple(name for name in CONTRACT_NAMES[task] if absence(name) is None)
-    return tuple(name for name in names if name in _FORECASTERS) if task == "time_series" else names
+    return tuple(name for name in CONTRACT_NAMES[task] if absence(name, task) is None)
 
 
-def absence(name: str) -> str | None:
+def trainable() -> tuple[str, ...]:
+    """Names that can be trained for tables here."""
+    return tuple(name for name in AVAILABLE if absence(name) is None)
+
+
+def absence(name: str, task: str = "auto") -> str | None:
     """Why an algorithm of the contract cannot be trained here, to follow its name; None where it can be."""
-    if name not in AVAILABLE:
+    places, packages = (FORECASTERS, FORECASTER_PACKAGES) if task == FORECASTING else (AVAILABLE, PACKAGES)
+    if name not in places:
         return "cannot be trained by this version"
-    package, line = PACKAGES.get(name, ("", ""))
+    package, line = packages.get(name, ("", ""))
     if package and find_spec(package) is None:
         return f"needs the package {package}, which is not installed here (`{line}`)"
     return None
 
 
-def modules_of(names: Iterable[str]) -> tuple[str, ...]:
+def modules_of(names: Iterable[str], task: str = "auto") -> tuple[str, ...]:
     """What has to be imported to fit these algorithms."""
-    own = [AVAILABLE[name].partition(":")[0] for name in names]
-    return (*own, *(PACKAGES[name][0] for name in names if name in PACKAGES))
+    places, packages = (FORECASTERS, FORECASTER_PACKAGES) if task == FORECASTING else (AVAILABLE, PACKAGES)
+    own = [places[name].partition(":")[0] for name in names]
+    libraries = [packages[name][0] for name in names if name in packages and packages[name][0] not in HEAVIEST]
+    return (*own, *dict.fromkeys(libraries))
+
+
+def learner(name: str, task: str) -> Algorithm | Forecaster:
+    """The algorithm of that name, or the forecaster."""
+    return forecaster(name) if task == FORECASTING else algorithm(name)
+
+
+def forecaster(name: str) -> Forecaster:
+    """The forecaster of that name.
+
+    Raises
+    ------
+    SpecError
+        When its package is not installed.
+    """
+    lacking = absence(name, FORECASTING)
+    if lacking is not None:
+        raise SpecError(f"`algorithm`: {name!r} {lacking}. Here can forecast {', '.join(available(FORECASTING))}.")
+    made: Forecaster = _load(FORECASTERS[name])
+    return made
 
 
 def algorithm(name: str) -> Algorithm:
@@ -128,7 +184,8 @@ def algorithm(name: str) -> Algorithm:
     lacking = absence(name)
     if lacking is not None:
         raise SpecError(f"`algorithm`: {name!r} {lacking}. {_offered()}")
-    return _load(name)
+    made: Algorithm = _load(AVAILABLE[name])
+    return made
 
 
 def _offered() -> str:
@@ -136,7 +193,6 @@ def _offered() -> str:
 
 
 @cache
-def _load(name: str) -> Algorithm:
-    module, _, kind = AVAILABLE[name].partition(":")
-    learner: Algorithm = getattr(import_module(module), kind)()
-    return learner
+def _load(place: str) -> Any:
+    module, _, kind = place.partition(":")
+    return getattr(import_module(module), kind)()

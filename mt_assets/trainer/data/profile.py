@@ -17,6 +17,7 @@ from mt_assets.trainer.data.sensitive import sensitive_decisions
 from mt_assets.trainer.data.table import Table
 from mt_assets.trainer.data.target import Label, TargetProfile, describe_target, encode_target
 from mt_assets.trainer.errors import DataError
+from mt_assets.trainer.forecasting.layout import SeriesLayout
 from mt_assets.trainer.planning.decision import Decision
 from mt_assets.trainer.store.record import Record
 
@@ -82,6 +83,8 @@ class DataProfile(Record):
     quality: QualityScore
     warnings: tuple[str, ...] = ()
     decisions: tuple[Decision, ...] = ()
+    series: SeriesLayout | None = None
+    """Of forecasting; None of a table whose rows are predicted one by one."""
     advice: str = ""
     """Digest of the recommendations that were followed, see `FeatureRecommendations.digest`."""
 
@@ -121,6 +124,11 @@ def profile_data(table: Table, spec: "TrainingSpec", advice: FeatureRecommendati
     duplicates = len(content) - len(np.unique(content))
     by_name = {column.name: column for column in columns}
     sensitive = sensitive_decisions(spec.sensitive_columns, by_name)
+    series = None
+    if spec.forecasts:
+        from mt_assets.trainer.forecasting.hygiene import describe_series
+
+        series = describe_series(table, spec, {each.name: each.role for each in columns if each.role in FEATURE_ROLES})
     quality = score_quality(
         rows=len(table),
         columns=len(columns),
@@ -137,11 +145,13 @@ def profile_data(table: Table, spec: "TrainingSpec", advice: FeatureRecommendati
         warnings=(
             *_warnings(table, target, columns, duplicates, odd, spec),
             *(each.reason for each in sensitive if each.value == "feature"),
+            *(series.warnings() if series else ()),
         ),
-        decisions=(*followed(advice, by_name), *sensitive),
+        decisions=(*followed(advice, by_name), *sensitive, *(series.decisions if series else ())),
+        series=series,
         advice=advice.digest,
     )
-    if not profile.features:
+    if not profile.features and series is None:
         raise _no_features(profile)
     return profile
 
@@ -154,6 +164,7 @@ def _refuse_unknown(table: Table, spec: "TrainingSpec", advice: FeatureRecommend
         "timeColumn": [spec.time_column] if spec.time_column else (),
         "groupColumn": [spec.group_column] if spec.group_column else (),
         "seriesColumn": [spec.series_column] if spec.series_column else (),
+        "knownAhead": spec.known_ahead,
         "sensitiveColumns": spec.sensitive_columns,
         "inputs.featureRecommendations (use)": advice.used or (),
         "inputs.featureRecommendations (drop)": advice.dropped,

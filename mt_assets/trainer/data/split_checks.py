@@ -11,6 +11,7 @@ from mt_assets.trainer.data.identity import content_hashes, identities
 from mt_assets.trainer.data.pool import groups_of, times_of
 from mt_assets.trainer.data.profile import DataProfile
 from mt_assets.trainer.data.table import Table
+from mt_assets.trainer.forecasting.windows import check_origins
 
 if TYPE_CHECKING:
     from mt_assets.spec import TrainingSpec
@@ -36,7 +37,7 @@ def check_splits(splits: Splits, table: Table, spec: "TrainingSpec", profile: Da
     return (
         _no_row_overlap(splits, table, profile, content),
         _no_group_overlap(splits, table, spec, identities(content)),
-        _time_order(splits, table, spec),
+        _time_order(splits, table, spec) if profile.series is None else check_origins(splits, table, profile.series),
     )
 
 

@@ -17,6 +17,7 @@ from mt_assets.trainer.data.split_record import break_with, equal_rows, test_dec
 from mt_assets.trainer.data.strategy import SplitFacts, choose_strategy, holdout_share, repeats_of
 from mt_assets.trainer.data.table import Table
 from mt_assets.trainer.errors import DataError
+from mt_assets.trainer.forecasting.windows import split_series, unit_of_series
 from mt_assets.trainer.planning.decision import Decision
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def split_data(table: Table, profile: DataProfile, spec: "TrainingSpec", previou
     unit = _unit(spec)
     broken = break_with(previous, unit, table)
     previous = None if broken else previous
+    if profile.series is not None:
+        return split_series(table, profile.series, spec, previous)
     columns = previous.columns if previous else tuple(sorted(table.columns))
     content = content_hashes(table, columns)
     of_all = identities(content)
@@ -132,6 +135,8 @@ def _given_part(table: Table, pool: Pool, spec: "TrainingSpec", name: str) -> np
 def _unit(spec: "TrainingSpec") -> str:
     if spec.test_data_path is not None:
         return KEYS["test"]
+    if spec.forecasts:
+        return unit_of_series(spec.time_column, spec.series_column)
     if spec.time_column:
         return f"time:{spec.time_column}"
     return f"group:{spec.group_column}" if spec.group_column else "row"

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from mt_assets.trainer.algorithms.registry import algorithm
+from mt_assets.trainer.algorithms.registry import learner
 from mt_assets.trainer.data.profile import DataProfile
 from mt_assets.trainer.data.splits import Splits
 from mt_assets.trainer.data.table import Table
 from mt_assets.trainer.ensemble.selection import Judge, affordable, blend, cross_fitted, select, standing
 from mt_assets.trainer.evaluation.goal import Goal, Standing
-from mt_assets.trainer.evaluation.predictions import FoldPrediction, targets
+from mt_assets.trainer.evaluation.predictions import FoldPrediction, fold_truth
 from mt_assets.trainer.planning.decision import Decision
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.search.candidate import FoldCache
@@ -57,7 +57,7 @@ def with_ensemble(
     cache, goal = FoldCache(folder / FOLDS_FOLDER), Goal.of(plan, profile.target.positive)
     of_best = next(trial for trial in study.trials if trial.number == best.trial_number)
     positions = [np.sort(fold.validation) for fold in splits.folds[: len(of_best.fold_keys)]]
-    y = targets(table, profile, np.unique(np.concatenate(positions))).loc[np.concatenate(positions)].to_numpy()
+    y = np.concatenate(fold_truth(table, profile, splits, len(positions)))
     ends = np.cumsum([len(rows) for rows in positions])
     parts = [np.arange(end - len(rows), end) for rows, end in zip(positions, ends, strict=True)]
     if splits.strategy == "leave_one_out":  # scored together, as in the search
@@ -93,7 +93,8 @@ def with_ensemble(
     if not kept:
         reason = f"An ensemble does not beat the best single candidate: {figures}."
         return best.model_copy(update={"decisions": (_told(False, "ensemble.not_better", reason, evidence),)})
-    members = [_member(trials[at], float(weights[at])) for at in np.argsort(-weights, kind="stable") if weights[at] > 0]
+    order = np.argsort(-weights, kind="stable")
+    members = [_member(trials[at], float(weights[at]), plan.task) for at in order if weights[at] > 0]
     reason = f"It beats the best single candidate out of fold: {figures}."
     std = float(scores.std()) if len(scores) > 1 else None
     return best.model_copy(
@@ -159,11 +160,11 @@ def _loaded(
     return found, predictions
 
 
-def _member(trial: TrialRecord, weight: float) -> Member:
+def _member(trial: TrialRecord, weight: float, task: str) -> Member:
     iterations = round(float(np.mean(trial.best_iterations))) if trial.best_iterations else None
     return Member(
         algorithm=trial.algorithm,
-        params=algorithm(trial.algorithm).with_iterations(trial.params, iterations),
+        params=learner(trial.algorithm, task).with_iterations(trial.params, iterations),
         weight=weight,
         trial_number=trial.number,
         iterations=iterations,

@@ -56,7 +56,11 @@ def _of_true_class(y: npt.NDArray, prediction: npt.NDArray, positive: int) -> np
 
 
 def _errors(y: npt.NDArray, prediction: npt.NDArray, positive: int) -> npt.NDArray:
-    return prediction - y
+    return prediction - (y if y.ndim == 1 else y[:, 0])
+
+
+def _scaled_errors(y: npt.NDArray, prediction: npt.NDArray, positive: int) -> npt.NDArray:
+    return (prediction - y[:, 0]) * y[:, 1]
 
 
 def _areas(numbers: Floats, y: npt.NDArray, positive: int) -> Floats:
@@ -83,6 +87,7 @@ _LINEAR: Final[dict[str, _Linear]] = {
     "log_loss": _Linear(_of_true_class, lambda p, y, _: -_mean(np.log(np.clip(p, EPSILON, 1.0)))),
     "brier": _Linear(_of_positive, lambda p, y, positive: _mean((p - (y == positive)) ** 2)),
     "rmse": _Linear(_errors, lambda e, y, _: np.sqrt(_mean(e**2))),
+    "mase": _Linear(_scaled_errors, lambda e, y, _: _mean(np.abs(e))),
     "mae": _Linear(_errors, lambda e, y, _: _mean(np.abs(e))),
 }
 """Of the metrics that plans choose by themselves, and those that are as simple; others are computed blend by blend."""

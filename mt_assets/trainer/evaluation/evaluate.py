@@ -42,7 +42,7 @@ _BATCH_ROWS = 10_000
 _GAP_ERRORS = 3.0
 """How far the test score may fall behind the folds, in standard errors: by chance alone once in hundreds of models."""
 
-_PREDICTIONS, _POSITIONS = "test_predictions.npy", "test_positions.npy"
+PREDICTIONS, POSITIONS = "test_predictions.npy", "test_positions.npy"
 
 Values = dict[str, float | None]
 
@@ -124,7 +124,7 @@ class Evaluation(Record):
 
     def judged(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         """Positions [n] of the rows behind `test`, and what was predicted for them: probabilities [n, k] or values."""
-        stored = (self.attachment(name) for name in (_POSITIONS, _PREDICTIONS))
+        stored = (self.attachment(name) for name in (POSITIONS, PREDICTIONS))
         positions, predictions = (np.load(BytesIO(each or b""), allow_pickle=False) for each in stored)
         return positions, predictions
 
@@ -148,7 +148,7 @@ def evaluate(
     table: Table,
     profile: DataProfile,
     splits: Splits,
-    cross_validation: tuple[FoldPrediction, ...],
+    out_of_fold: tuple[FoldPrediction, ...],
 ) -> Evaluation:
     """Judge the final model on the test rows; where there are none, the best candidate out of fold.
 
@@ -161,7 +161,7 @@ def evaluate(
         Any handle on the table that the splits are of.
     profile : DataProfile
     splits : Splits
-    cross_validation : tuple of FoldPrediction
+    out_of_fold : tuple of FoldPrediction
         What the best candidate predicted for the validation rows of each fold, at least one.
     """
     model, target = trained.model, profile.target
@@ -174,7 +174,7 @@ def evaluate(
     rows_per_second = len(frame) / max(seconds, 1e-9)
 
     goal = Goal.of(plan, target.positive)
-    of_folds = cross_fitted(goal, trained.facts.delivery, cross_validation, truth, plan.seed)
+    of_folds = cross_fitted(goal, trained.facts.delivery, out_of_fold, truth, plan.seed)
     judged, terms = FoldPrediction(fold=0, positions=splits.test, prediction=prediction), goal.terms.at(model.threshold)
     if not len(splits.test):
         together = pooled_delivery(of_folds)
@@ -197,7 +197,7 @@ def evaluate(
         metric=plan.metric,
         test=test,
         baseline=base,
-        validation=dict(zip((fold.fold for fold in cross_validation), by_fold, strict=True)).get(0, {}),
+        validation=dict(zip((fold.fold for fold in out_of_fold), by_fold, strict=True)).get(0, {}),
         cross_validation=_over_folds(by_fold, metric_names(plan.task, len(target.classes), terms)),
         folds=len(by_fold),
         n_test=len(y),
@@ -214,7 +214,7 @@ def evaluate(
     )
     before = None
     if model.calibration is not None:
-        before = model.uncalibrated(model.encode(frame)) if len(splits.test) else pooled(cross_validation).prediction
+        before = model.uncalibrated(model.encode(frame)) if len(splits.test) else pooled(out_of_fold).prediction
     _attach(evaluation, judged, before, y, profile, goal, terms.threshold)
     return evaluation
 
@@ -302,7 +302,7 @@ def _attach(
     goal: Goal,
     threshold: float | npt.NDArray[np.float64],
 ) -> None:
-    for name, array in ((_PREDICTIONS, judged.prediction), (_POSITIONS, judged.positions)):
+    for name, array in ((PREDICTIONS, judged.prediction), (POSITIONS, judged.positions)):
         out = BytesIO()
         np.save(out, array, allow_pickle=False)
         evaluation.attach(name, out.getvalue())

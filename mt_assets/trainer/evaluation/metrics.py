@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from mt_assets.trainer.errors import TrainingError
 
-Task = Literal["classification", "regression"]
+Task = Literal["classification", "regression", "time_series"]
 Direction = Literal["maximize", "minimize"]
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -71,6 +71,8 @@ class Answers:
         Class codes (int64), or target values (float64).
     prediction : ndarray [n, k] or [n]
         Probabilities in the order of the class codes, or predicted values.
+    weights : ndarray [n] or None
+        Of forecasts 1 / scale of the series; None of everything else.
     predicted : ndarray [n]
         Predicted class codes; the values themselves for regression.
     confusion : ndarray [k, k]
@@ -86,6 +88,7 @@ class Answers:
     confusion: npt.NDArray[np.int64]
     positive: int
     terms: Terms = USUAL
+    weights: Floats | None = None
 
     @property
     def binary(self) -> bool:
@@ -282,8 +285,23 @@ def _mape(a: Answers) -> float | None:
     return float(np.mean(np.abs((a.y - a.prediction)[rows] / a.y[rows]))) if rows.any() else None
 
 
+def _mase(a: Answers) -> float | None:
+    """Mean absolute error, each divided by that of the seasonal naive forecast within its series.
+
+    Hyndman and Koehler, Another look at measures of forecast accuracy (2006).
+    """
+    return None if a.weights is None else float(np.mean(np.abs(a.y - a.prediction) * a.weights))
+
+
+def _smape(a: Answers) -> float:
+    """Mean of 2 |error| / (|y| + |forecast|) as a share, 0 to 2; 0 where both are 0 (M3 competition)."""
+    size = np.abs(a.y) + np.abs(a.prediction)
+    return float(np.mean(np.divide(2 * np.abs(a.y - a.prediction), size, out=np.zeros_like(size), where=size > 0)))
+
+
 _C: tuple[Task, ...] = ("classification",)
 _R: tuple[Task, ...] = ("regression",)
+_T: tuple[Task, ...] = ("time_series",)
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
@@ -300,8 +318,10 @@ METRICS: dict[str, Metric] = {
         Metric("mcc", "maximize", _C, "labels", _mcc, undefined=0.0),
         Metric("fbeta", "maximize", _C, "labels", _fbeta, undefined=0.0, asked="beta"),
         Metric("cost", "minimize", _C, "labels", _cost, binary_only=True, asked="costs"),
-        Metric("rmse", "minimize", _R, "values", _rmse),
-        Metric("mae", "minimize", _R, "values", _mae),
+        Metric("mase", "minimize", _T, "values", _mase),
+        Metric("smape", "minimize", _T, "values", _smape),
+        Metric("rmse", "minimize", (*_R, *_T), "values", _rmse),
+        Metric("mae", "minimize", (*_R, *_T), "values", _mae),
         Metric("r2", "maximize", _R, "values", _r2, undefined=0.0),
         Metric("mape", "minimize", _R, "values", _mape, undefined=0.0),
         Metric("median_ae", "minimize", _R, "values", _median_ae),
@@ -352,7 +372,9 @@ def confusion_matrix(y: npt.NDArray, predicted: npt.NDArray, n_classes: int) -> 
 def _answers(y: npt.NDArray, prediction: npt.NDArray, positive: int | None, terms: Terms) -> Answers:
     values = np.asarray(prediction, dtype=np.float64)
     if values.ndim == 1:
-        return Answers(np.asarray(y, dtype=np.float64), values, values, np.empty((0, 0), dtype=np.int64), 0)
+        known = np.asarray(y, dtype=np.float64)
+        held, weights = (known, None) if known.ndim == 1 else (known[:, 0], known[:, 1])
+        return Answers(held, values, values, np.empty((0, 0), dtype=np.int64), 0, weights=weights)
     codes, predicted = np.asarray(y).astype(np.int64), predicted_codes(values, positive, terms.threshold)
     counts = confusion_matrix(codes, predicted, values.shape[1])
     return Answers(codes, values, predicted, counts, 1 if positive is None else positive, terms)
@@ -365,8 +387,8 @@ def score(metric: str, y: npt.NDArray, prediction: npt.NDArray, positive: int | 
     ----------
     metric : str
         A name of `METRICS`.
-    y : ndarray [n]
-        Class codes 0..k-1, or target values.
+    y : ndarray [n] or [n, 2]
+        Class codes 0..k-1, or target values; of forecasts values and 1 / scale, see `SeriesData.truth`.
     prediction : ndarray [n, k] or [n]
         Probabilities in the order of the class codes, or predicted values.
     positive : int or None

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mt_assets.trainer.data.assignment import Splits
 from mt_assets.trainer.data.profile import DataProfile
 from mt_assets.trainer.data.table import Table
 from mt_assets.trainer.data.target import encode_target
@@ -47,6 +48,21 @@ def targets(table: Table, profile: DataProfile, positions: npt.NDArray[np.int64]
     """Class codes or values of rows, by position."""
     column = table.take(positions).frame([profile.target.column])
     return pd.Series(encode_target(column[profile.target.column], profile.target), index=column.index)
+
+
+def fold_truth(table: Table, profile: DataProfile, splits: Splits, folds: int) -> list[npt.NDArray]:
+    """What predictions for the validation rows (ascending) of the first folds are held against.
+
+    Class codes or values [n]; of series values and what errors are multiplied by, see `SeriesData.truth`.
+    """
+    if profile.series is not None:
+        from mt_assets.trainer.forecasting.series_data import SeriesData
+
+        data = SeriesData(table, profile.series, splits)
+        return [data.truth(window) for window in range(folds)]
+    positions = [np.sort(fold.validation) for fold in splits.folds[:folds]]
+    known = targets(table, profile, np.unique(np.concatenate(positions)))
+    return [known.loc[rows].to_numpy() for rows in positions]
 
 
 def with_absent_classes(probabilities: npt.NDArray, known: Sequence[int], n_classes: int) -> npt.NDArray:

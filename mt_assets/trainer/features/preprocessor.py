@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from mt_assets.trainer.data.recommendations import Transformation
     from mt_assets.trainer.data.splits import Splits
     from mt_assets.trainer.data.table import Table
+    from mt_assets.trainer.forecasting.preprocessing import FittedSeriesPreprocessor
     from mt_assets.trainer.model import TrainedModel
     from mt_assets.trainer.planning.plan import TrainingPlan
     from mt_assets.trainer.search.result import FoldRows, StudyResult
@@ -356,7 +357,7 @@ def fit_preprocessor(plan: TrainingPlan, table: Table, splits: Splits, profile: 
 
 def check_fit_rows(
     splits: Splits,
-    preprocessor: FittedPreprocessor | None = None,
+    preprocessor: FittedPreprocessor | FittedSeriesPreprocessor | None = None,
     study: StudyResult | None = None,
     trained: TrainedModel | None = None,
 ) -> Check:
@@ -365,7 +366,7 @@ def check_fit_rows(
     Parameters
     ----------
     splits : Splits
-    preprocessor : FittedPreprocessor, optional
+    preprocessor : FittedPreprocessor or FittedSeriesPreprocessor, optional
         Must have seen `train` exactly.
     study : StudyResult, optional
         Each fold fit must have seen its fold's training rows exactly, and early stopping and score its validation rows.

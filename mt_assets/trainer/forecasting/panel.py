@@ -9,45 +9,13 @@ from typing import Final, Self
 import numpy as np
 import pandas as pd
 
+from mt_assets.trainer.forecasting.frequency import Frequency
+
 ID: Final = "unique_id"
 """Column of the series' numbers, by the name that statsforecast, mlforecast and neuralforecast use."""
 
 TIME: Final = "ds"
 VALUE: Final = "y"
-
-
-@dataclass(frozen=True)
-class Frequency:
-    """The distance of one step to the next.
-
-    Attributes
-    ----------
-    alias : str or None
-        Pandas offset alias such as `MS` or `h`; None where steps are whole numbers.
-    step : int
-        Of whole-number steps.
-    """
-
-    alias: str | None = None
-    step: int = 1
-
-    @property
-    def freq(self) -> str | int:
-        """As the forecasting libraries take it."""
-        return self.step if self.alias is None else self.alias
-
-    def after(self, last: pd.Series, steps: int) -> np.ndarray:
-        """The next `steps` times after each of `last` [s], [s, steps]; datetime64[ns] or int64."""
-        if self.alias is None:
-            return last.to_numpy()[:, None] + self.step * np.arange(1, steps + 1)[None, :]
-        offset = pd.tseries.frequencies.to_offset(self.alias)
-        times = np.empty((len(last), steps), dtype="datetime64[ns]")
-        known: dict[pd.Timestamp, np.ndarray] = {}
-        for at, time in enumerate(last):
-            if time not in known:
-                known[time] = pd.date_range(time, periods=steps + 1, freq=offset)[1:].to_numpy()
-            times[at] = known[time]
-        return times
 
 
 @dataclass(frozen=True, eq=False)

@@ -43,9 +43,9 @@ def competing(meant: tuple[str, ...], available: tuple[str, ...], rows: int) -> 
     return tuple(entered)
 
 
-def left_out(names: tuple[str, ...], available: tuple[str, ...]) -> str:
+def left_out(names: tuple[str, ...], available: tuple[str, ...], task: str) -> str:
     """Say which of the algorithms are not available, and why; empty where all are."""
-    return " ".join(f"{name} {absence(name)}, so it is left out." for name in names if name not in available)
+    return " ".join(f"{name} {absence(name, task)}, so it is left out." for name in names if name not in available)
 
 
 def first_in_time(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ No test row is read here, and nothing that was computed from one is passed on.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import joblib
 import numpy as np
@@ -23,7 +23,7 @@ class Facts:
     Attributes
     ----------
     spec : TrainingSpec
-    task : {"classification", "regression"}
+    task : {"classification", "regression", "time_series"}
     n_classes : int
         Classes of the target; 0 for regression.
     rows : int
@@ -50,6 +50,10 @@ class Facts:
         (`log1p`), None where the least value is negative.
     strategy : str
         How the folds were drawn, see `Splits.strategy`.
+    series, season : int
+        Of forecasting: how many series, and steps of a season; 0 and 1 otherwise.
+    passed_over : str
+        Which of the recommended forecasters do not compete, and why.
     fits_at_once : int or None
         Workers that have room in memory, see `search.memory.fits_at_once`; None where nobody looked.
     folds_cover : bool
@@ -57,7 +61,7 @@ class Facts:
     """
 
     spec: TrainingSpec
-    task: Literal["classification", "regression"]
+    task: Literal["classification", "regression", "time_series"]
     n_classes: int
     rows: int
     columns: int
@@ -75,6 +79,9 @@ class Facts:
     strategy: str = "kfold"
     folds_cover: bool = True
     fits_at_once: int | None = None
+    series: int = 0
+    season: int = 1
+    passed_over: str = ""
 
     @property
     def cells(self) -> int:
@@ -124,6 +131,8 @@ class Facts:
 
 def gather_facts(spec: TrainingSpec, table: Table, profile: DataProfile, splits: Splits) -> Facts:
     """Collect what the rules need, looking at learning rows alone."""
+    if profile.series is not None:
+        return _facts_of_series(spec, table, profile, splits)
     from mt_assets.trainer.search.memory import fits_at_once  # scikit-learn, as below
 
     target = profile.target
@@ -133,6 +142,7 @@ def gather_facts(spec: TrainingSpec, table: Table, profile: DataProfile, splits:
         from mt_assets.trainer.planning.linearity import linearity  # scikit-learn, which a mere reader of plans spares
 
         linear_r2, tree_r2 = linearity(table, profile, splits, spec.options.seed)
+    shape: dict[str, Any] = {} if classification else _shape_of_target(table, profile, splits)
     return Facts(
         spec=spec,
         task="classification" if classification else "regression",
@@ -147,10 +157,28 @@ def gather_facts(spec: TrainingSpec, table: Table, profile: DataProfile, splits:
         linear_r2=linear_r2,
         tree_r2=tree_r2,
         combinable=sum(role in ("numeric", "categorical") for role in profile.features.values()),
-        **({} if classification else _shape_of_target(table, profile, splits)),
+        **shape,
         strategy=splits.strategy,
         fits_at_once=fits_at_once(len(splits.learning), profile, spec.options.memory_limit),
         folds_cover=bool(np.isin(splits.learning, np.concatenate([fold.train for fold in splits.folds])).all()),
+    )
+
+
+def _facts_of_series(spec: TrainingSpec, table: Table, profile: DataProfile, splits: Splits) -> Facts:
+    assert profile.series is not None
+    return Facts(
+        spec=spec,
+        task="time_series",
+        n_classes=0,
+        rows=len(splits.learning),
+        columns=len(table.columns),
+        features=len(profile.series.known) + len(profile.series.past),
+        folds=len(splits.folds),
+        available=available("time_series"),
+        cores=joblib.cpu_count(),
+        strategy=splits.strategy,
+        series=len(profile.series.names),
+        season=profile.series.season,
     )
 
 

@@ -7,22 +7,24 @@ recorded here (the target's in `data.profile`, the folds' in `data.splits`).
 
 import difflib
 import json
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 from mt_assets.spec import TrainingSpec
 from mt_assets.spec_values import GATE_METRICS
-from mt_assets.trainer.algorithms.algorithm import FitSetting
-from mt_assets.trainer.algorithms.registry import CONTRACT_NAMES, algorithm
+from mt_assets.trainer.algorithms.registry import CONTRACT_NAMES, algorithm, forecaster
 from mt_assets.trainer.data.profile import DataProfile
 from mt_assets.trainer.data.splits import Splits
 from mt_assets.trainer.data.table import Table
 from mt_assets.trainer.errors import SpecError
 from mt_assets.trainer.evaluation.metrics import Terms, metric_names
+from mt_assets.trainer.planning import forecast_rules
 from mt_assets.trainer.planning.candidates import competing, left_out
 from mt_assets.trainer.planning.decision import Decision
 from mt_assets.trainer.planning.facts import Facts, gather_facts
-from mt_assets.trainer.planning.rules import CANDIDATES, METRIC, RECOMMENDATION, TABLES, meant
-from mt_assets.trainer.planning.search_space import KEY, search_space
+from mt_assets.trainer.planning.forecast_costs import with_costs
+from mt_assets.trainer.planning.rules import CANDIDATES, RECOMMENDATION, meant, tables_of
+from mt_assets.trainer.planning.search_space import KEY, forecaster_space, search_space
 from mt_assets.trainer.store.record import Record
 
 
@@ -31,7 +33,7 @@ class TrainingPlan(Record):
 
     Attributes
     ----------
-    task : {"classification", "regression"}
+    task : {"classification", "regression", "time_series"}
     metric : str
         The metric that search, selection and promotion look at; a name of `evaluation.metrics.METRICS`.
     objectives : tuple of str
@@ -89,7 +91,7 @@ class TrainingPlan(Record):
 
     filename: ClassVar[str] = "training_plan.json"
 
-    task: Literal["classification", "regression"]
+    task: Literal["classification", "regression", "time_series"]
     metric: str
     objectives: tuple[str, ...] = ()
     search_space: dict[str, dict[str, Any]] = {}
@@ -168,11 +170,18 @@ def make_plan(spec: TrainingSpec, table: Table, profile: DataProfile, splits: Sp
 
     earlier = (*profile.target.decisions, *profile.decisions, *splits.decisions)
     plan = decide(gather_facts(spec, table, profile, splits), earlier=earlier)
-    _check_search_space(plan, fit_setting(plan, profile, splits))
+    if plan.task == "time_series":
+        from mt_assets.trainer.forecasting.window_fits import forecast_setting
+
+        series = forecast_setting(plan, profile, splits)
+        _check_search_space(plan, lambda name, asked: forecaster_space(forecaster(name), series, asked))
+    else:
+        setting = fit_setting(plan, profile, splits)
+        _check_search_space(plan, lambda name, asked: search_space(algorithm(name), setting, asked))
     return plan
 
 
-def _check_search_space(plan: TrainingPlan, setting: FitSetting) -> None:
+def _check_search_space(plan: TrainingPlan, space: Callable[[str, dict[str, Any]], Any]) -> None:
     """Refuse ranges that no candidate has, or that it cannot take."""
     for name, asked in plan.search_space.items():
         if name not in plan.algorithms:
@@ -181,7 +190,7 @@ def _check_search_space(plan: TrainingPlan, setting: FitSetting) -> None:
                 f"{', '.join(plan.algorithms)}.",
                 suggestions=(f"Name it in `algorithm`, or take it out of `{KEY}`.",),
             )
-        search_space(algorithm(name), setting, asked)
+        space(name, asked)
 
 
 def decide(facts: Facts, earlier: tuple[Decision, ...] = ()) -> TrainingPlan:
@@ -193,8 +202,9 @@ def decide(facts: Facts, earlier: tuple[Decision, ...] = ()) -> TrainingPlan:
     earlier : tuple of Decision
         What was decided about target, columns and folds; comes first in the plan's record.
     """
+    facts = with_costs(facts) if facts.task == "time_series" else facts
     _refuse_impossible(facts)
-    decisions = {table.decision: table.decide(facts) for table in TABLES}
+    decisions = {table.decision: table.decide(facts) for table in tables_of(facts.task)}
     if facts.spec.algorithms is None:
         decisions |= _without_absent(decisions, facts)
     value = {name: decision.value for name, decision in decisions.items()}
@@ -210,7 +220,7 @@ def decide(facts: Facts, earlier: tuple[Decision, ...] = ()) -> TrainingPlan:
         n_trials=value["n_trials"],
         timeout=value["timeout"],
         search_enabled=facts.spec.hyperparameter_search.enabled,
-        class_weight=value["class_weight"],
+        class_weight=value.get("class_weight"),
         early_stopping_rounds=value["early_stopping_rounds"],
         folds_per_trial=facts.folds,
         folds_by_time=value["folds_per_trial"] == "by_time",
@@ -219,31 +229,35 @@ def decide(facts: Facts, earlier: tuple[Decision, ...] = ()) -> TrainingPlan:
         memory_limit=facts.spec.options.memory_limit,
         seed=value["seed"],
         constraints=facts.constraints,
-        threshold=value["threshold"],
+        threshold=value.get("threshold"),
         beta=facts.spec.beta,
         costs=facts.spec.costs,
-        calibrate=value["calibrate"],
-        feature_generation=value["feature_generation"],
-        log_target=value["log_target"],
+        calibrate=value.get("calibrate", False),
+        feature_generation=value.get("feature_generation", False),
+        log_target=value.get("log_target", False),
         ensemble=value["ensemble"],
         ensemble_rounds=value["ensemble_rounds"],
-        final_fit=value["final_fit"],
+        final_fit=value.get("final_fit", "refit"),
         decisions=(*earlier, *decisions.values()),
     )
 
 
 def _without_absent(decisions: dict[str, Decision], facts: Facts) -> dict[str, Decision]:
     """The two decisions about algorithms without what cannot be trained here, and saying so."""
-    recommended = meant(facts)
-    entered = competing(recommended, CONTRACT_NAMES[facts.task], facts.rows)
+    if facts.task == "time_series":
+        recommended, entered = forecast_rules.meant(facts), forecast_rules.competing(facts)
+    else:
+        recommended = meant(facts)
+        entered = competing(recommended, CONTRACT_NAMES[facts.task], facts.rows)
+    others = tuple(name for name in entered if name not in recommended)
     candidates = decisions[CANDIDATES.decision].value
     value = {
         RECOMMENDATION.decision: [name for name in recommended if name in facts.available] or candidates[:1],
         CANDIDATES.decision: candidates,
     }
     lacking = {
-        RECOMMENDATION.decision: left_out(recommended, facts.available),
-        CANDIDATES.decision: left_out(entered[len(recommended) :], facts.available),
+        RECOMMENDATION.decision: left_out(recommended, facts.available, facts.task),
+        CANDIDATES.decision: left_out(others, facts.available, facts.task),
     }
     return {
         name: decisions[name].model_copy(
@@ -260,7 +274,8 @@ def _refuse_impossible(facts: Facts) -> None:
     """
     suitable = metric_names(facts.task, facts.n_classes, Terms(beta=facts.spec.beta, costs=facts.spec.costs))
     kind = f"{facts.task} with {facts.n_classes} classes" if facts.n_classes else facts.task
-    metrics = [(METRIC.rule(facts).override, METRIC.value(facts)), ("promotion.metric", facts.spec.promotion.metric)]
+    metric = tables_of(facts.task)[0]
+    metrics = [(metric.rule(facts).override, metric.value(facts)), ("promotion.metric", facts.spec.promotion.metric)]
     metrics += [("objective.constraints", name) for name in facts.constraints]
     metrics += [("hyperparameterSearch.objectives", name) for name in facts.objectives]
     for key, metric in metrics:

@@ -7,7 +7,7 @@ the forms of a range (`mt_assets.spec_ranges`), and how a space is searched (`tr
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -17,6 +17,7 @@ from mt_assets.spec_values import shown
 from mt_assets.trainer.algorithms.algorithm import Algorithm, FitSetting, Params
 from mt_assets.trainer.algorithms.pipeline import LOG_TARGET, pipeline_space
 from mt_assets.trainer.errors import SpecError
+from mt_assets.trainer.forecasting.forecaster import Forecaster, ForecastSetting
 
 KEY = "hyperparameterSearch.searchSpace"
 
@@ -45,20 +46,35 @@ def search_space(
         A parameter that the algorithm does not have, or values that it cannot take.
     """
     around = pipeline_space(learner, setting)
-    space = {**learner.space(setting), **around}
+    starts = _around(learner.starts(setting), tuple(around))
+    return configured(learner.name, {**learner.space(setting), **around}, starts, asked)
+
+
+def forecaster_space(
+    learner: Forecaster, setting: ForecastSetting, asked: Mapping[str, Any]
+) -> tuple[dict[str, BaseDistribution], tuple[Params, ...]]:
+    """The same of a forecaster."""
+    return configured(learner.name, learner.space(setting), learner.starts(setting), asked)
+
+
+def configured(
+    algorithm: str, own: Mapping[str, BaseDistribution], starts: Sequence[Params], asked: Mapping[str, Any]
+) -> tuple[dict[str, BaseDistribution], tuple[Params, ...]]:
+    """Space and start configurations of an algorithm, with what the spec asks in place of its own."""
+    space = dict(own)
     for name, value in asked.items():
         if name not in space:
-            raise _unknown(learner.name, name, tuple(space))
+            raise _unknown(algorithm, name, tuple(space))
         try:
             space[name] = _replaced(space[name], ParameterRange.parse(value))
         except ValueError as error:
-            raise SpecError(f"`{KEY}.{learner.name}.{name}` {error}.") from None
-    starts: list[Params] = []
-    for full in _around(learner.starts(setting), tuple(around)):
+            raise SpecError(f"`{KEY}.{algorithm}.{name}` {error}.") from None
+    into: list[Params] = []
+    for full in starts:
         moved = {name: _moved(value, space[name]) if name in asked else value for name, value in full.items()}
-        if moved not in starts:
-            starts.append(moved)
-    return space, tuple(starts)
+        if moved not in into:
+            into.append(moved)
+    return space, tuple(into)
 
 
 def _around(starts: tuple[Params, ...], names: tuple[str, ...]) -> list[Params]:

@@ -91,6 +91,11 @@ def choose_groupings(
     return tuple(group_rows(frame[name], parts) for name, parts in binned)
 
 
+def series_groupings(frame: pd.DataFrame, column: str | None) -> tuple[Grouping, ...]:
+    """Of forecasts: the series, where there are several."""
+    return (group_rows(frame[column], TERCILES),) if column else ()
+
+
 def compare_segments(
     contest: Contest, groupings: Sequence[Grouping], *, least: int, margin: float | None, confidence: float, seed: int
 ) -> tuple[SegmentComparison, ...]:

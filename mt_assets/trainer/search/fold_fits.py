@@ -15,9 +15,10 @@ from typing import Any, Final, Self
 import numpy as np
 import pandas as pd
 from filelock import FileLock
+from optuna.distributions import BaseDistribution
 from sklearn.base import clone
 
-from mt_assets.trainer.algorithms.algorithm import Algorithm, Encoding, FitReport, FitSetting
+from mt_assets.trainer.algorithms.algorithm import Algorithm, Encoding, FitReport, FitSetting, Params
 from mt_assets.trainer.algorithms.checkpoint import SUFFIX, Checkpoint
 from mt_assets.trainer.algorithms.log_target import LogTarget, log_values
 from mt_assets.trainer.algorithms.pipeline import LOG_TARGET, encoding_of, own_params
@@ -31,8 +32,10 @@ from mt_assets.trainer.features.preprocessor import TablePreprocessor, rows_dige
 from mt_assets.trainer.features.text import EncodedText
 from mt_assets.trainer.memory import give_back
 from mt_assets.trainer.planning.plan import TrainingPlan
+from mt_assets.trainer.planning.search_space import search_space
 from mt_assets.trainer.search.candidate import Candidate, FoldCache, FoldResult, code_digest, content_key
 from mt_assets.trainer.search.fold_models import FoldModels
+from mt_assets.trainer.search.memory import fit_bytes
 from mt_assets.trainer.store.atomic import UNFINISHED
 
 _MATRICES: Final = ("X", "y", "X_valid", "y_valid")
@@ -96,7 +99,7 @@ def fit_setting(plan: TrainingPlan, profile: DataProfile, splits: Splits) -> Fit
     """The facts of this run that estimators and spaces depend on."""
     roles = list(profile.features.values())
     return FitSetting(
-        task=plan.task,
+        task="classification" if plan.task == "classification" else "regression",
         n_classes=len(profile.target.classes),
         rows=len(splits.learning),
         features=len(roles),
@@ -259,6 +262,21 @@ class FoldFits:
     def data_key(self) -> str:
         """Digest of everything that fold results depend on, but the candidate."""
         return content_key(common=self._common, folds=self._fold_digests)
+
+    @property
+    def size(self) -> str:
+        """What is learned from, in words."""
+        return f"{self.setting.rows:,} rows of {self.setting.features} features"
+
+    def space(
+        self, algorithm_name: str, asked: Mapping[str, Any]
+    ) -> tuple[dict[str, BaseDistribution], tuple[Params, ...]]:
+        """Space and start configurations of an algorithm."""
+        return search_space(algorithm(algorithm_name), self.setting, asked)
+
+    def bytes(self, candidate: Candidate) -> float:
+        """Bytes that a worker takes at its peak to encode a fold and to fit a candidate on it."""
+        return fit_bytes(candidate, self.setting, self.profile)
 
     def key(self, candidate: Candidate, fold: int) -> str:
         """Name of a candidate's result on a fold."""

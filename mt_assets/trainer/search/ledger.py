@@ -22,7 +22,7 @@ from mt_assets.trainer.search.storage import damaged_journals, open_storage, own
 _TOLD: Final = "record"
 """Trial attribute with what Optuna has no place for."""
 
-_OWNER: Final = "owner"
+OWNER: Final = "owner"
 """Study attribute: whose it is, see `storage.owner`."""
 
 _CONTENT: Final = "content"
@@ -125,12 +125,12 @@ class Ledger:
             load_if_exists=True,
         )
         self._in_vain: int = self.study.user_attrs.get(_IN_VAIN, 0)
-        self.study.set_user_attr(_OWNER, owner(folder))
+        self.study.set_user_attr(OWNER, owner(folder))
         self.study.set_user_attr(_CONTENT, content)
         owned = [
             each
             for each in optuna.get_all_study_summaries(storage, include_best_trial=False)
-            if each.user_attrs.get(_OWNER) == owner(folder)
+            if each.user_attrs.get(OWNER) == owner(folder)
         ]
         _end_abandoned(self.study, storage, [each.study_name for each in owned])
         earlier = [each for each in owned if each._study_id < self.study._study_id]

@@ -18,6 +18,7 @@ from mt_assets.trainer.features.generation import MOST_NEW
 from mt_assets.trainer.features.text import COMPONENTS
 from mt_assets.trainer.memory import free_memory
 from mt_assets.trainer.search.candidate import Candidate
+from mt_assets.trainer.search.fits import Fits
 from mt_assets.trainer.search.tasks import Failure, Task
 
 NO_ROOM: Final = "NoRoom"
@@ -45,9 +46,9 @@ CALENDAR_COLUMNS: Final = 8
 def encoded_columns(profile: DataProfile, encoding: Encoding) -> int:
     """Columns of a table once it is encoded, or a few more."""
     many = {"text": COMPONENTS, "datetime": CALENDAR_COLUMNS}
-    columns = 0
+    columns, features = 0, profile.features
     for column in profile.columns:
-        role = profile.features.get(column.name)
+        role = features.get(column.name)
         if role == "categorical" and encoding == "one_hot":
             columns += min(column.unique + 1, MAX_ONE_HOT)
         elif role is not None:
@@ -103,15 +104,13 @@ class Memory:
 
     Parameters
     ----------
-    setting : FitSetting
-    profile : DataProfile
+    fits : Fits
     limit : float or None
         See `room`.
     """
 
-    def __init__(self, setting: FitSetting, profile: DataProfile, limit: float | None) -> None:
-        self._setting = setting
-        self._profile = profile
+    def __init__(self, fits: Fits, limit: float | None) -> None:
+        self._fits = fits
         self._limit = limit
         self._room = room(limit)
 
@@ -132,10 +131,10 @@ class Memory:
         whose = "are free for it" if self._limit is None else f"are left by `options.memoryLimit` of {self._limit:g} GB"
         remedy = "Free some memory" if self._limit is None else "Raise `options.memoryLimit`"
         return Failure(
-            f"{NO_ROOM}: {name} would take about {needed / GIGABYTE:.2f} GB of memory for {self._setting.rows:,} rows"
-            f" of {self._setting.features} features, and {self._room / GIGABYTE:.2f} GB {whose}. {remedy}, name another"
+            f"{NO_ROOM}: {name} would take about {needed / GIGABYTE:.2f} GB of memory for {self._fits.size},"
+            f" and {self._room / GIGABYTE:.2f} GB {whose}. {remedy}, name another"
             " `algorithm`, or list fewer `features`."
         )
 
     def _needed(self, candidate: Candidate) -> float:
-        return fit_bytes(candidate, self._setting, self._profile)
+        return self._fits.bytes(candidate)

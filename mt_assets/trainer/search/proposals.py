@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
+import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
@@ -27,6 +28,9 @@ WINDOW: Final = 4
 """So many trials may be at work at once: trial n is proposed, and judged, when those up to n - 4 are finished. It is
 the same for any number of workers, so that all of them see the same trials; workers beyond it fit several folds of a
 trial at once. Four keep two workers busy while one trial takes long, and leave TPE nearly all that it could know."""
+
+REDRAWS: Final = 20
+"""Times that a point is drawn which was not tried before, where the sampler proposes one that was."""
 
 POPULATION: Final = (4, 50)
 """Least and largest population of NSGA-II. In between it is the square root of the trials that an algorithm can expect,
@@ -99,8 +103,8 @@ class Proposals:
 
     @property
     def most(self) -> float:
-        """How many trials there can be; without limit but for a grid."""
-        return len(self._known) if self._kind == "grid" else math.inf
+        """How many trials there can be: those of a grid, or as many as there are points."""
+        return len(self._known) if self._kind == "grid" else self._space.points
 
     @property
     def made_for(self) -> Any:
@@ -123,11 +127,27 @@ class Proposals:
         # Whoever comes later goes the same way as a search that was never interrupted.
         for earlier in range(self._reached, number):
             self._learn(earlier - WINDOW, before)
-            self._asked[earlier] = self._ask(earlier, before[earlier].params)
+            if earlier >= len(self._known) and self._kind in _REPLAYED:
+                self._asked[earlier] = self._draw(earlier, before[:earlier])
+            if earlier not in self._asked or _params(self._asked[earlier]) != before[earlier].params:
+                self._asked[earlier] = self._ask(earlier, before[earlier].params)
         self._learn(number - WINDOW, before)
-        self._asked[number] = self._ask(number, {})
+        self._asked[number] = self._draw(number, before)
         self._reached = number + 1
-        return {name: value for trial in self._asked[number] for name, value in trial.params.items()}
+        return _params(self._asked[number])
+
+    def _draw(self, number: int, before: Sequence[FrozenTrial]) -> list[Trial]:
+        """Draw a trial in memory; in place of a point that was tried before, which would tell nothing, a random one.
+
+        Where no other is found it stays: the spaces of some algorithms have but a few points.
+        """
+        asked, tried = self._ask(number, {}), [each.params for each in before]
+        if _params(asked) not in tried or self._kind not in {*_REPLAYED, "random"}:
+            return asked
+        draws = np.random.default_rng(self._seed_of(number))
+        others = (self._space.random(draws) for _ in range(REDRAWS))
+        other = next((point for point in others if point not in tried), None)
+        return asked if other is None else self._ask(number, other)
 
     def _learn(self, until: int, trials: Sequence[FrozenTrial]) -> None:
         """Tell the studies of all trials up to this one that they do not know of yet."""
@@ -174,6 +194,11 @@ class Proposals:
 
     def _seed_of(self, number: int) -> int:
         return int.from_bytes(hashlib.sha256(f"{self._seed}:{number}:".encode()).digest()[:4])
+
+
+def _params(asked: Sequence[Trial]) -> dict[str, Any]:
+    """The point that trials in memory stand for."""
+    return {name: value for trial in asked for name, value in trial.params.items()}
 
 
 def parameter_importance(

@@ -15,7 +15,7 @@ from optuna.trial import Trial
 from mt_assets.trainer.evaluation.goal import Goal
 from mt_assets.trainer.evaluation.metrics import score
 from mt_assets.trainer.search.candidate import Candidate, CandidateResult, FoldResult
-from mt_assets.trainer.search.fold_fits import FoldFits
+from mt_assets.trainer.search.fits import Fits
 from mt_assets.trainer.search.pruning import Pruning, Verdicts
 from mt_assets.trainer.search.tasks import Failure, Task
 
@@ -83,7 +83,7 @@ class Judge:
 
     Parameters
     ----------
-    fits : FoldFits
+    fits : Fits
     goal : Goal
     objectives : tuple of str
     together : bool
@@ -92,7 +92,7 @@ class Judge:
     """
 
     def __init__(
-        self, fits: FoldFits, goal: Goal, objectives: tuple[str, ...], pruning: Pruning, *, together: bool
+        self, fits: Fits, goal: Goal, objectives: tuple[str, ...], pruning: Pruning, *, together: bool
     ) -> None:
         self.fits = fits
         self.goal = goal

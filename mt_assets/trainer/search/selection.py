@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from mt_assets.trainer.algorithms.registry import algorithm
+from mt_assets.trainer.algorithms.registry import learner
 from mt_assets.trainer.data.splits import Splits
 from mt_assets.trainer.errors import TrainingError
 from mt_assets.trainer.evaluation.predictions import FoldPrediction
@@ -37,7 +37,7 @@ def select_best(study: StudyResult, plan: TrainingPlan) -> BestParams:
         of = f"{one}, without a search"
     ahead = ""
     if len(board) > 1:
-        ahead = f"; next comes {algorithm(board[1]['algorithm']).display} with {board[1]['score']:.4g}"
+        ahead = f"; next comes {learner(board[1]['algorithm'], plan.task).display} with {board[1]['score']:.4g}"
     constrained = ""
     if plan.constraints:
         feasible = sum(trial.state == "complete" and not trial.violation for trial in study.trials)
@@ -47,7 +47,7 @@ def select_best(study: StudyResult, plan: TrainingPlan) -> BestParams:
     at = " (each fold at its own best threshold)" if plan.threshold == "tuned" else ""
     return BestParams(
         algorithm=best.algorithm,
-        params=algorithm(best.algorithm).with_iterations(best.params, iterations),
+        params=learner(best.algorithm, plan.task).with_iterations(best.params, iterations),
         score=best.score,
         score_std=best.score_std,
         trial_number=best.number,

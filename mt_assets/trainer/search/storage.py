@@ -13,8 +13,10 @@ from mt_assets.trainer.errors import SpecError, StoreError
 from mt_assets.trainer.recovery.causes import STUDY_STORAGE
 from mt_assets.trainer.store.atomic import write_atomic
 
-_JOURNAL: Final = "study.journal"
-_DAMAGED: Final = "study.journal.damaged-"
+JOURNAL: Final = "study.journal"
+"""Where studies lie in a search's folder, unless a storage is named."""
+
+_DAMAGED: Final = f"{JOURNAL}.damaged-"
 _OWNER: Final = "study.owner"
 _JOURNAL_SCHEME: Final = "journal://"
 _DATABASES: Final = ("postgresql", "mysql", "sqlite")
@@ -46,8 +48,8 @@ def open_storage(url: str | None, folder: Path) -> tuple[BaseStorage, str]:
         When the database cannot be reached, or the journal not be read or written.
     """
     if url is None:
-        return _own_journal(folder / _JOURNAL)
-    if url.startswith(_JOURNAL_SCHEME):
+        return _own_journal(folder / JOURNAL)
+    if is_journal(url):
         path = Path(url.removeprefix(_JOURNAL_SCHEME))
         if not path.is_absolute():
             raise SpecError(
@@ -69,6 +71,11 @@ def open_storage(url: str | None, folder: Path) -> tuple[BaseStorage, str]:
         return RDBStorage(url), _without_password(url)
     except Exception as error:  # drivers raise errors of their own, and ImportError where they are not installed
         raise _closed(url, error) from error
+
+
+def is_journal(url: str | None) -> bool:
+    """Whether that is the address of a journal file, which others may append to."""
+    return url is not None and url.startswith(_JOURNAL_SCHEME)
 
 
 def check_study_storage(url: str | None) -> None:

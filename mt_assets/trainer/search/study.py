@@ -25,20 +25,21 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState
 
 from mt_assets.trainer.algorithms.checkpoint import SUFFIX
-from mt_assets.trainer.algorithms.registry import algorithm, modules_of
+from mt_assets.trainer.algorithms.registry import learner, modules_of
 from mt_assets.trainer.data.profile import DataProfile
 from mt_assets.trainer.data.splits import Splits
 from mt_assets.trainer.data.table import Table
 from mt_assets.trainer.evaluation.goal import Goal
 from mt_assets.trainer.evaluation.metrics import DIRECTION
 from mt_assets.trainer.features.preprocessor import TablePreprocessor
+from mt_assets.trainer.forecasting.preprocessing import SeriesPreprocessor
 from mt_assets.trainer.memory import give_back
 from mt_assets.trainer.planning.decision import Decision
 from mt_assets.trainer.planning.plan import TrainingPlan
-from mt_assets.trainer.planning.search_space import search_space
 from mt_assets.trainer.search.candidate import Candidate, CandidateResult, FoldCache, FoldResult, content_key
 from mt_assets.trainer.search.failing import all_failed, failures_told, may_succeed_alone, stopped
-from mt_assets.trainer.search.fold_fits import FoldFits, scratch_folder
+from mt_assets.trainer.search.fits import Fits, fits_of
+from mt_assets.trainer.search.fold_fits import scratch_folder
 from mt_assets.trainer.search.ledger import Ledger
 from mt_assets.trainer.search.memory import Memory
 from mt_assets.trainer.search.pareto import pareto_front
@@ -85,7 +86,7 @@ def run_search(
     table: Table,
     profile: DataProfile,
     splits: Splits,
-    preprocessor: TablePreprocessor,
+    preprocessor: TablePreprocessor | SeriesPreprocessor,
     *,
     folder: Path,
     storage_url: str | None = None,
@@ -101,8 +102,8 @@ def run_search(
     ----------
     plan, table, profile, splits
         Of the same run. Only learning rows are read.
-    preprocessor : TablePreprocessor
-        Cloned unfitted into every fold; its encoding is replaced by what each algorithm wants.
+    preprocessor : TablePreprocessor or SeriesPreprocessor
+        Cloned unfitted into every fold, see `FoldFits` and `WindowFits`.
     folder : pathlib.Path
         For fold results and, without `storage_url`, for the study. The caller holds the model's lock.
     storage_url : str, optional
@@ -131,17 +132,18 @@ def run_search(
     with _quiet_optuna(), scratch_folder(folder) as scratch:
         cache = FoldCache(folder / FOLDS_FOLDER)
         sweep(cache.folder)
-        fits = FoldFits(plan, table, profile, splits, preprocessor, cache, scratch)
+        job = Job(plan, table, profile, splits, preprocessor, cache.folder, scratch)
+        fits = fits_of(job)
         give_back()  # all of the table was read for its digest
         search = _Search(plan, splits, fits, plan.seed if seed is None else seed, progress, warm)
         search.open(folder, storage_url, limited=deadline is not None or plan.timeout is not None)
         stopped_by: StoppedBy = search.ended
         if not search.done:
-            job = Job(plan, table, profile, splits, preprocessor, cache.folder, scratch, fits.content)
-            with WorkerPool(job, plan.workers, modules=modules_of(plan.algorithms)) as pool:
+            job = replace(job, content=fits.content)
+            with WorkerPool(job, plan.workers, modules=modules_of(plan.algorithms, plan.task)) as pool:
                 stopped_by = search.run(pool, deadline, meanwhile)
         else:
-            search.mend()
+            search.mend(cache)
         if search.done:  # what is left are checkpoints of fits that nobody waits for any more
             for left in cache.folder.glob(f"*{SUFFIX}"):
                 left.unlink(missing_ok=True)
@@ -155,15 +157,12 @@ class _Search:
         self,
         plan: TrainingPlan,
         splits: Splits,
-        fits: FoldFits,
+        fits: Fits,
         seed: int,
         progress: Callable[[SearchProgress], None] | None,
         warm: WarmStart | None,
     ) -> None:
-        spaces = {
-            name: search_space(algorithm(name), fits.setting, plan.search_space.get(name, {}))
-            for name in plan.algorithms
-        }
+        spaces = {name: fits.space(name, plan.search_space.get(name, {})) for name in plan.algorithms}
         self.plan = plan
         self.fits = fits
         self.seed = seed
@@ -210,7 +209,7 @@ class _Search:
         )[:32]
         self.ledger = Ledger(name, self.fits.content, self.directions, self.space, self.total, folder, storage_url)
         pruning = Pruning(self.plan.pruner, len(self.fits.folds), self.direction, len(self.space.starts), name)
-        self.memory = Memory(self.fits.setting, self.fits.profile, self.plan.memory_limit)
+        self.memory = Memory(self.fits, self.plan.memory_limit)
         self.judge = Judge(self.fits, self.goal, self.objectives, pruning, together=self.together)
         trials = self.ledger.trials()
         self.complete = any(trial.state == TrialState.COMPLETE for trial in trials)
@@ -281,19 +280,18 @@ class _Search:
             measured = {"algorithm": name, "seconds": seconds, "folds": folds}
             self.ledger.measure(measured)
         if measured is not None:
-            self.folds_used = _folds_used(measured, len(self.fits.folds))
+            self.folds_used = _folds_used(measured, len(self.fits.folds), self.plan.task)
             self.fits.folds = self.fits.folds[: measured["folds"]]
 
-    def mend(self) -> None:
+    def mend(self, cache: FoldCache) -> None:
         """Fit again what finished trials predicted, where its file is gone or damaged: it comes out the same.
 
         Reads all of them, and so only where there is nothing else to do: a run that met a damaged one is started again.
         """
         for record in self.ledger.records():
             for fold, key in enumerate(record.fold_keys if record.state == "complete" else ()):
-                candidate = Candidate(record.algorithm, record.params)
-                if key == self.fits.key(candidate, fold) and self.fits.cache.get(key) is None:
-                    self.fits.run(candidate, fold)
+                if cache.get(key) is None:
+                    self.fits.run(Candidate(record.algorithm, record.params), fold)
 
     def _in_time(self, task: Task) -> Task:
         """The task with the time that it has, where time is limited; until a trial is complete none is ended for it."""
@@ -301,7 +299,7 @@ class _Search:
             return task
         each = next(each for each in self.opened if each.number == task.trial)
         left = len(self.fits.folds) - len(each.answers)
-        gradual = algorithm(task.candidate.algorithm).gradual
+        gradual = learner(task.candidate.algorithm, self.plan.task).gradual
         deadline = self.shares.deadline(time.monotonic(), left, len(self.fits.folds), gradual=gradual)
         return replace(task, deadline=deadline, must_end=self.complete)
 
@@ -454,7 +452,7 @@ class _Search:
         )  # fmt: skip
 
 
-def _folds_used(measured: dict[str, Any], folds: int) -> tuple[Decision, ...]:
+def _folds_used(measured: dict[str, Any], folds: int, task: str) -> tuple[Decision, ...]:
     """On how many folds trials run in limited time, and by what measurement."""
     used, slow = measured["folds"], measured["folds"] < folds
     return (
@@ -462,7 +460,7 @@ def _folds_used(measured: dict[str, Any], folds: int) -> tuple[Decision, ...]:
             decision="folds_used",
             value=used,
             rule="folds.measured" if slow else "folds.all_in_time",
-            reason=f"A fit of {algorithm(measured['algorithm']).display} takes {measured['seconds']:.2g} s here, "
+            reason=f"A fit of {learner(measured['algorithm'], task).display} takes {measured['seconds']:.2g} s here, "
             + (
                 f"so that each trial runs on {used} of the {folds} folds."
                 if slow

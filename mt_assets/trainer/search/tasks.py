@@ -4,24 +4,35 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mt_assets.trainer.data.profile import DataProfile
 from mt_assets.trainer.data.splits import Splits
 from mt_assets.trainer.data.table import Table
-from mt_assets.trainer.features.preprocessor import TablePreprocessor
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.search.candidate import Candidate
 
 
 @dataclass(frozen=True)
 class Job:
-    """Everything that a worker needs to fit: told once, before the first task."""
+    """Everything that a worker needs to fit: told once, before the first task.
+
+    Attributes
+    ----------
+    plan, table, profile, splits
+        Of the same run.
+    preprocessor : TablePreprocessor or SeriesPreprocessor
+    cache, scratch : pathlib.Path
+        Of fold results, and for what the workers of a run share.
+    content : str or None
+        See `Fits.content`, where it is known already.
+    """
 
     plan: TrainingPlan
     table: Table
     profile: DataProfile
     splits: Splits
-    preprocessor: TablePreprocessor
+    preprocessor: Any
     cache: Path
     scratch: Path
     content: str | None = None

@@ -71,10 +71,11 @@ def warm_start(run: RunStore) -> WarmStart:
     for a table and kept, so that a search that was killed, or is given more trials later, begins with the same.
     """
     data = run.pin("raw_data").address
-    kept = run.kept(KEPT)
-    if isinstance(kept, WarmStart) and kept.data == data:
-        return kept
-    earlier = [each for each in run.store.versions() if each.addresses["raw_data"] != data]
+    before = run.kept(KEPT)
+    if isinstance(before, WarmStart) and before.data == data:
+        return before
+    kept = [each for each in run.store.versions() if not each.collected]
+    earlier = [each for each in kept if each.addresses["raw_data"] != data]
     crowned = run.store.champion()
     champion = next((each for each in earlier if crowned and each.number == crowned.number), None)
     last = earlier[-1] if earlier else None

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from mt_assets.trainer.search.candidate import FoldResult
-    from mt_assets.trainer.search.fold_fits import FoldFits
+    from mt_assets.trainer.search.fits import Fits
     from mt_assets.trainer.search.tasks import Failure, Job, Task
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -88,17 +88,13 @@ def _work(connection: Connection) -> None:
     from threadpoolctl import threadpool_limits
 
     from mt_assets.trainer.memory import give_back
-    from mt_assets.trainer.search.candidate import FoldCache
-    from mt_assets.trainer.search.fold_fits import FoldFits
+    from mt_assets.trainer.search.fits import fits_of
 
     status = 1
     try:
         _die_with_parent()
         job: Job = connection.recv()
-        fits = FoldFits(
-            job.plan, job.table, job.profile, job.splits, job.preprocessor, FoldCache(job.cache), job.scratch,
-            job.content,
-        )  # fmt: skip
+        fits = fits_of(job)
         # The limit holds for BLAS, whose threads no estimator parameter reaches; boosters and forests are told theirs.
         with threadpool_limits(limits=job.plan.threads):
             while True:
@@ -112,7 +108,7 @@ def _work(connection: Connection) -> None:
         os._exit(status)  # what the host has open is not ours to close
 
 
-def _answer(fits: FoldFits, task: Task) -> FoldResult | Failure:
+def _answer(fits: Fits, task: Task) -> FoldResult | Failure:
     from mt_assets.trainer.recovery.causes import cause_of
     from mt_assets.trainer.search.tasks import Failure
 

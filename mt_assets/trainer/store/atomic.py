@@ -81,6 +81,13 @@ def finish_folder(unfinished: Path, final: Path) -> None:
             _sync_folder(final.parent)
 
 
+def remove_folder(folder: Path) -> None:
+    """Remove a folder whole: from the first moment nobody finds it, and what a kill leaves of it is swept."""
+    doomed = folder.parent / f"{UNFINISHED}{uuid.uuid4().hex}"
+    folder.rename(doomed)
+    shutil.rmtree(doomed)
+
+
 def sweep(folder: Path) -> None:
     """Remove what killed processes left unfinished below `folder`. Only for the holder of the model's lock."""
     for leftover in folder.glob(f"{UNFINISHED}*"):

@@ -91,7 +91,14 @@ class ModelStore:
         return [found for number in numbers if (found := self.version(number))]
 
     def add_version(
-        self, *, run_id: str, addresses: Mapping[str, str], algorithm: str, metric: str, score: float | None
+        self,
+        *,
+        run_id: str,
+        addresses: Mapping[str, str],
+        algorithm: str,
+        metric: str,
+        score: float | None,
+        recipe: str = "",
     ) -> ModelVersion:
         """Add a judged model as the next version; the same model judged again in the same run keeps its number."""
         known = self.versions()
@@ -106,6 +113,7 @@ class ModelStore:
             algorithm=algorithm,
             metric=metric,
             score=score,
+            recipe=recipe,
         )
         self._write(f"versions/{version.number}.json", version)
         return version
@@ -140,16 +148,55 @@ class ModelStore:
 
         Returns False, and changes nothing, where another version has become the champion meanwhile. The approval of a
         person who made it the champion is written down with the version.
+
+        Raises
+        ------
+        StoreError
+            What the version was made of is no longer kept.
         """
-        with FileLock(self.folder / "champion.lock"):
-            before = self.champion()
+        with self.champion_settled():
+            before, version = self.champion(), self.version(number)
             if (before.number if before else None) != instead_of:
                 return False
-            if approval and (version := self.version(number)):
+            if version and version.collected:
+                raise StoreError(gone(self.name, version), suggestions=GONE_HELP)
+            if approval and version:
                 self.note_approval(version, approval)
             if number != instead_of:
                 self._write("champion.json", Champion(number=number, previous=instead_of, since=now()))
         return True
+
+    def champion_settled(self) -> FileLock:
+        """A lock, to be held where nobody may become the champion meanwhile."""
+        return FileLock(self.folder / "champion.lock")
+
+    def note_collected(self, version: ModelVersion) -> None:
+        """Write down that the objects of a version go now."""
+        self._write(f"versions/{version.number}.json", version.model_copy(update={"collected": now()}))
+
+    def strike(self, version: ModelVersion) -> None:
+        """Take a version off the list."""
+        (self.folder / "versions" / f"{version.number}.json").unlink(missing_ok=True)
+
+    def pointed_to(self) -> set[str]:
+        """Return the addresses that anything but a version points to: current assets with all that they were made of,
+        what is kept, and trainings that the tracker has still to be told of."""
+        found: set[str] = set()
+        for part in ("current", "kept"):
+            for path in (self.folder / part).glob("[!.]*.json"):
+                if made := self._read(f"{part}/{path.name}", AssetVersion):
+                    found |= {made.address, *made.made_from.values()}
+        return found | {address for training in self.pending() for address in training.addresses.values()}
+
+    def current_runs(self) -> set[str]:
+        """Return the ids of the runs that made what is current."""
+        paths = (self.folder / "current").glob("[!.]*.json")
+        return {made.run_id for path in paths if (made := self.current(path.stem))}
+
+    def failures(self) -> list[Path]:
+        """Return the files of failed runs, the newest first."""
+        paths = (self.folder / "failures").glob("[!.]*.json")
+        return sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True)
 
     # What a tracker that was down has still to be told
 
@@ -208,6 +255,17 @@ class ModelStore:
 
     def _write(self, relative: str, record: Record) -> None:
         write_atomic(self.folder / relative, record.model_dump_json(indent=1).encode())
+
+
+GONE_HELP = ("`retention` of the spec says how many versions are kept.",)
+
+
+def gone(name: str, version: ModelVersion) -> str:
+    """What a person is told who asks for a version that is no longer kept."""
+    return (
+        f"Version {version.number} of {name} is no longer kept: its model and its data were removed on "
+        f"{version.collected[:10]}, as newer versions had taken its place."
+    )
 
 
 def now() -> str:

@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import json
+import os
 import uuid
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def put(objects: Path, value: Storable) -> str:
         if final.exists() and not _is_whole(final, text):
             final.rename(objects / f"{UNFINISHED}{uuid.uuid4().hex}")  # whoever reads it still can; swept later
         finish_folder(folder, final)
+        os.utime(final)  # what was stored again is as young as what is new, see `retention`
     return address
 
 

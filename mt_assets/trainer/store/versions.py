@@ -107,6 +107,10 @@ class ModelVersion(Record):
         The champion that it was compared with; None where there was none.
     approval : Approval or None
         The last that a person said of it.
+    recipe : str
+        Address of what it can be made again by, see `trainer.recipe`; empty where an earlier release trained it.
+    collected : str
+        When its objects were removed, as it was no longer to be kept: UTC, ISO 8601; empty while they are there.
     """
 
     number: int
@@ -120,6 +124,8 @@ class ModelVersion(Record):
     missed_gates: tuple[str, ...] = ()
     compared_with: int | None = None
     approval: Approval | None = None
+    recipe: str = ""
+    collected: str = ""
 
 
 class Champion(Record):
