@@ -25,7 +25,7 @@ from mt_assets.resources.tracking import MlflowTracking
 from mt_assets.result import ErrorReport, TrainingResult
 from mt_assets.spec import TrainingSpec
 from mt_assets.trainer.errors import StoreError, TrainerError, TrainingError
-from mt_assets.trainer.recovery.causes import TERMINATED
+from mt_assets.trainer.recovery.causes import INTERRUPTED, TERMINATED
 from mt_assets.trainer.recovery.failures import UNEXPLAINED, exit_code, failure_report, interrupted, terminated
 from mt_assets.trainer.reporting.result import failed_result
 from mt_assets.trainer.search.workers import end_host
@@ -193,7 +193,7 @@ def _execute_job(
 def _failed(spec: TrainingSpec, store: ModelStore, run_id: str, told: ErrorReport) -> Outcome:
     """Write down and tell what stopped a run, as far as the disk allows: the phase has done so where it could."""
     known = store.failure(run_id)
-    report = told if known is None or told.cause == TERMINATED else ErrorReport.model_validate(known)
+    report = told if known is None or told.cause in (TERMINATED, INTERRUPTED) else ErrorReport.model_validate(known)
     with suppress(OSError):
         if known is None or report is told:
             store.record_failure(run_id, report.model_dump())
@@ -214,6 +214,8 @@ def _outside_failure(done: dg.ExecuteInProcessResult, number: int | None) -> Err
         error = getattr(event.event_specific_data, "error", None)
         if event.is_failure and error:
             phase = (event.step_key or "start").rpartition("__")[2]
+            if number:  # whatever a library made of it
+                return _ended_by(number, phase)
             own = getattr(event.event_specific_data, "user_failure_data", None)
             if own and isinstance(told := own.metadata.get("failure"), dg.JsonMetadataValue):
                 return ErrorReport.model_validate(told.value)

@@ -386,9 +386,8 @@ class TrainedModel:
         try:
             return joblib.load(io.BytesIO(content))
         except (ImportError, AttributeError, TypeError, ValueError) as error:
-            made_with = " ".join(
-                f"{name}=={number}" for name, number in self.facts.versions.items() if name != "python"
-            )
+            libraries = {name: number for name, number in self.facts.versions.items() if name != "python"}
+            made_with = " ".join(f"{name}=={number}" for name, number in libraries.items())
             raise StoreError(
                 f"{self.path / MODEL_FILE} was made with other versions than are installed, and cannot be read with "
                 f"these: {str(error).splitlines()[0][:200]}",

@@ -42,10 +42,10 @@ def check_target_encoded(table: Table, profile: DataProfile, splits: Splits) -> 
     """
     labels = [each.name for each in profile.columns if each.role in _LABELS and each.unique >= LEAST_LABELS]
     numbers = [name for name, role in profile.features.items() if role == "numeric"]
-    if not labels or not numbers:
+    if not labels or not numbers or profile.target.task == "time_series":
         return Check(name=NAME, passed=True, message="There are no labels that a number could encode.")
     rows = splits.learning[:MOST_ROWS]
-    frame = table.take(rows).frame([*dict.fromkeys([*labels, *numbers, profile.target.column])])
+    frame = table.take(rows).frame([*labels, *numbers, profile.target.column])
     answers = _answers(encode_target(frame[profile.target.column], profile.target), len(profile.target.classes))
     suspects = []
     for label in labels:

@@ -7,7 +7,7 @@ encoding that saw them, or rows that stand on both sides.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from sklearn.base import clone
@@ -21,6 +21,9 @@ from mt_assets.trainer.data.splits import Splits
 from mt_assets.trainer.data.table import Table
 from mt_assets.trainer.data.target import encode_target
 from mt_assets.trainer.features.preprocessor import TablePreprocessor
+
+if TYPE_CHECKING:
+    from mt_assets.trainer.forecasting.preprocessing import SeriesPreprocessor
 
 NAME: Final = "label_shuffle"
 
@@ -44,7 +47,7 @@ def check_label_shuffle(
     table: Table,
     profile: DataProfile,
     splits: Splits,
-    preprocessor: TablePreprocessor,
+    preprocessor: TablePreprocessor | SeriesPreprocessor,
     *,
     seed: int = 0,
     left: float = float("inf"),
@@ -67,6 +70,8 @@ def check_label_shuffle(
     Check
         `label_shuffle`, not blocking. Evidence: `auc`, the mean over the shuffles, and its limit.
     """
+    if not isinstance(preprocessor, TablePreprocessor):
+        return _said(True, "Series have no labels of their own to shuffle: not looked into.")
     if left < SECONDS:
         return _said(True, f"The time budget leaves less than {SECONDS:.0f} s: not looked into.")
     rng = np.random.default_rng(seed)

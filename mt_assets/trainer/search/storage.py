@@ -16,7 +16,7 @@ from mt_assets.trainer.store.atomic import write_atomic
 JOURNAL: Final = "study.journal"
 """Where studies lie in a search's folder, unless a storage is named."""
 
-_DAMAGED: Final = "study.journal.damaged-"
+_DAMAGED: Final = f"{JOURNAL}.damaged-"
 _OWNER: Final = "study.owner"
 _JOURNAL_SCHEME: Final = "journal://"
 _DATABASES: Final = ("postgresql", "mysql", "sqlite")

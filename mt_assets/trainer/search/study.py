@@ -143,7 +143,7 @@ def run_search(
             with WorkerPool(job, plan.workers, modules=modules_of(plan.algorithms, plan.task)) as pool:
                 stopped_by = search.run(pool, deadline, meanwhile)
         else:
-            search.mend()
+            search.mend(cache)
         if search.done:  # what is left are checkpoints of fits that nobody waits for any more
             for left in cache.folder.glob(f"*{SUFFIX}"):
                 left.unlink(missing_ok=True)
@@ -283,16 +283,15 @@ class _Search:
             self.folds_used = _folds_used(measured, len(self.fits.folds), self.plan.task)
             self.fits.folds = self.fits.folds[: measured["folds"]]
 
-    def mend(self) -> None:
+    def mend(self, cache: FoldCache) -> None:
         """Fit again what finished trials predicted, where its file is gone or damaged: it comes out the same.
 
         Reads all of them, and so only where there is nothing else to do: a run that met a damaged one is started again.
         """
         for record in self.ledger.records():
             for fold, key in enumerate(record.fold_keys if record.state == "complete" else ()):
-                candidate = Candidate(record.algorithm, record.params)
-                if key == self.fits.key(candidate, fold) and self.fits.cache.get(key) is None:
-                    self.fits.run(candidate, fold)
+                if cache.get(key) is None:
+                    self.fits.run(Candidate(record.algorithm, record.params), fold)
 
     def _in_time(self, task: Task) -> Task:
         """The task with the time that it has, where time is limited; until a trial is complete none is ended for it."""
