@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from mt_assets.terminal import Terminal
 from mt_assets.trainer.errors import TrainerError
 
 app = typer.Typer(
@@ -23,8 +23,8 @@ app = typer.Typer(
 WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160
 """Of tables that go to a file or a pipe, which has no width of its own; there words are not to be broken for 80."""
 
-out = Console(highlight=False, soft_wrap=True, width=WIDTH)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Terminal(width=WIDTH)
+err = Terminal(stderr=True)
 
 SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="Training spec, JSON or YAML.", show_default=False)]
 
@@ -108,7 +108,7 @@ def init(
     text = draft_spec(data, target, path.parent)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
-    out.print(f"Wrote {path}. Next: mt-assets plan {path}, then mt-assets train {path}", markup=False)
+    out.print(f"Wrote {path}. Next: mt-assets plan {path}, then mt-assets train {path}")
 
 
 @app.command()
@@ -141,14 +141,17 @@ def predict(
     ],
     version: Annotated[int | None, typer.Option(metavar="N", help="By default the champion.")] = None,
 ) -> None:
-    """Score new rows: the data as it is, with predictions (and probabilities of classes) beside it."""
+    """Score new rows: the data as it is, with predictions (and probabilities of classes) beside it.
+
+    Of a model of time series the data is history, and what is written are the steps that follow, with intervals.
+    """
     from mt_assets.scoring import predict as score
 
     scored = score(name, data, output, version=version)
     added = ", ".join(scored.added)
-    out.print(f"{scored.rows:,} rows scored by {scored.model} {scored.version}: {output} ({added})", markup=False)
+    out.print(f"{scored.rows:,} rows scored by {scored.model} {scored.version}: {output} ({added})")
     for note in scored.notes:
-        out.print(f"Note: {note}", markup=False)
+        out.print(f"Note: {note}")
 
 
 @app.command()
@@ -211,7 +214,7 @@ def reject(name: ModelName, version: Version, by: By = "", comment: Comment = ""
     from mt_assets import model_versions
 
     model_versions.reject(model_versions.named(name), version, model_versions.Signature(by, comment))
-    out.print(f"Version {version} of {name} stays a challenger.", markup=False)
+    out.print(f"Version {version} of {name} stays a challenger.")
 
 
 @app.command()
@@ -271,10 +274,10 @@ def main() -> None:
     try:
         app()
     except TrainerError as error:
-        err.print(f"[red]{type(error).__name__}[/red]", end=" ")
-        err.print(error.message, markup=False)
+        err.print(type(error).__name__, style="red", end=" ")
+        err.print(error.message)
         for suggestion in error.suggestions:
-            err.print(f"  - {suggestion}", markup=False)
+            err.print(f"  - {suggestion}")
         sys.exit(error.exit_code)
 
 

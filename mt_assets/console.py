@@ -12,6 +12,7 @@ from rich.table import Table as Grid
 
 from mt_assets.resources.narrator import EVERY_TRIAL, Narrator, narrator, progress_line, score_and_time
 from mt_assets.spec import TrainingSpec
+from mt_assets.terminal import Terminal
 from mt_assets.trainer.planning.plan import TrainingPlan
 
 if TYPE_CHECKING:
@@ -60,25 +61,25 @@ class ConsoleNarrator(Narrator):
             self._console.print(f"{text} ...")
 
     def waiting(self, log: dg.DagsterLogManager | None, message: str) -> None:
-        self._console.print(message, markup=False)
+        self._console.print(message)
 
     def decided(self, plan: TrainingPlan, verbosity: int) -> None:
         if verbosity >= EVERY_TRIAL:
             for row in plan.table():
-                self._console.print(f"  {row['decision']}: {row['value']}. {row['reason']}", markup=False)
+                self._console.print(f"  {row['decision']}: {row['value']}. {row['reason']}")
 
     def progress(self, log: dg.DagsterLogManager, state: "SearchProgress", verbosity: int) -> None:
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=state.done, total=state.total, note=score_and_time(state))
         if (self._bar is None or verbosity >= EVERY_TRIAL) and self.is_due(state, verbosity):
-            self._console.print(f"  {progress_line(state)}", markup=False)
+            self._console.print(f"  {progress_line(state)}")
 
 
 @contextmanager
 def narrated(console: Console, spec: TrainingSpec) -> Iterator[None]:
     """Tell how runs stand for the length of the context: a bar on a terminal, plain lines elsewhere."""
     with ExitStack() as stack:
-        shown = stack.enter_context(_past_dagster(console)) if spec.options.verbosity > 0 else Console(quiet=True)
+        shown = stack.enter_context(_past_dagster(console)) if spec.options.verbosity > 0 else Terminal(quiet=True)
         bar = None
         if shown.is_terminal:
             columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
@@ -103,7 +104,7 @@ def _past_dagster(console: Console) -> Iterator[Console]:
         yield console
         return
     with os.fdopen(descriptor, "w", encoding=console.encoding) as output:
-        yield Console(file=output, highlight=False, soft_wrap=True)
+        yield Terminal(output)
 
 
 def show_plan(console: Console, plan: TrainingPlan) -> None:
@@ -118,10 +119,10 @@ def show_result(out: Console, err: Console, spec: TrainingSpec, outcome: "Outcom
     """Show what a person wants to know at the end: the leaderboard, the metrics, and where to look."""
     result = outcome.result
     if not result.success and result.error:
-        err.print("[red]Training failed[/red]", end=" ")
-        err.print(f"in {result.error.phase}: {result.error.message}", markup=False)
+        err.print("Training failed", style="red", end=" ")
+        err.print(f"in {result.error.phase}: {result.error.message}")
         for suggestion in result.error.suggestions:
-            err.print(f"  - {suggestion}", markup=False)
+            err.print(f"  - {suggestion}")
         return
     # Of several objectives the first is the score; the others stand in the row by their names.
     further = spec.hyperparameter_search.objectives[1:]
@@ -137,14 +138,14 @@ def show_result(out: Console, err: Console, spec: TrainingSpec, outcome: "Outcom
     out.print(metrics)
     _show_gates(out, result.gates)
     for warning in result.warnings:
-        out.print(f"Note: {warning}", markup=False)
+        out.print(f"Note: {warning}")
     _show_suggestions(out, result)
     if result.promotion:
-        out.print(result.promotion["reason"], markup=False)
-    out.print(f"Model       {result.model_path}", markup=False)
+        out.print(result.promotion["reason"])
+    out.print(f"Model       {result.model_path}")
     if result.experiment.run_id:
-        out.print(f"MLflow run  {result.experiment.run_id} at {result.experiment.tracking_uri}", markup=False)
-    out.print("To look around: make dev (Dagster UI, MLflow, study dashboard)", markup=False)
+        out.print(f"MLflow run  {result.experiment.run_id} at {result.experiment.tracking_uri}")
+    out.print("To look around: make dev (Dagster UI, MLflow, study dashboard)")
 
 
 def show_missed_gates(err: Console, outcome: "Outcome") -> None:
@@ -158,14 +159,14 @@ def show_missed_gates(err: Console, outcome: "Outcome") -> None:
 def _show_gates(console: Console, gates: Sequence[dict[str, Any]]) -> None:
     for gate in gates:
         verdict = "passed" if gate["passed"] else "MISSED"
-        console.print(f"Gate {gate['gate']}: {verdict} ({gate['reason']})", markup=False)
+        console.print(f"Gate {gate['gate']}: {verdict} ({gate['reason']})")
 
 
 def _show_suggestions(console: Console, result: "TrainingResult") -> None:
     if result.suggestions:
         console.print("What may help:")
     for suggestion in result.suggestions:
-        console.print(f"  - {suggestion}", markup=False)
+        console.print(f"  - {suggestion}")
 
 
 def show_versions(console: Console, versions: Sequence["VersionRow"]) -> None:
@@ -183,11 +184,11 @@ def show_versions(console: Console, versions: Sequence["VersionRow"]) -> None:
 def show_change(console: Console, change: "Change") -> None:
     """Show that another version serves now, and what was before."""
     if change.champion == change.before:
-        console.print(f"Version {change.champion} is the champion of {change.model} already.", markup=False)
+        console.print(f"Version {change.champion} is the champion of {change.model} already.")
     else:
         before = f"; before it was version {change.before}" if change.before else ""
-        console.print(f"Version {change.champion} is now the champion of {change.model}{before}.", markup=False)
-    console.print(change.registry, markup=False)
+        console.print(f"Version {change.champion} is now the champion of {change.model}{before}.")
+    console.print(change.registry)
 
 
 def show_reproduction(console: Console, made: "Reproduction") -> None:
@@ -202,9 +203,9 @@ def show_reproduction(console: Console, made: "Reproduction") -> None:
 def show_accepted(console: Console, accepted: "AcceptedSchema") -> None:
     """Show what has changed in the form that data is held to."""
     for change in accepted.changes:
-        console.print(change, markup=False)
+        console.print(change)
     held = "has this form now" if accepted.changes else "had this form already"
-    console.print(f"The schema of {accepted.model} {held} ({accepted.rows:,} rows looked at).", markup=False)
+    console.print(f"The schema of {accepted.model} {held} ({accepted.rows:,} rows looked at).")
 
 
 def _grid(*columns: str) -> Grid:

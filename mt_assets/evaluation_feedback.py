@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mt_assets.spec import AssetSource, MetricSource, TrainingSpec, slug
-from mt_assets.spec_reading import read_document
+from mt_assets.spec_reading import read_document, read_text
 from mt_assets.trainer.errors import DataError, SpecError, TrainerError
 from mt_assets.trainer.retraining.trigger import Trigger
 
@@ -188,23 +188,26 @@ def _rows(path: Path) -> list[Any]:
     import pyarrow as pa
     from pyarrow import parquet
 
+    if not path.is_file():
+        raise DataError(f"The {WHAT} {path} is no regular file; name a file.")
     try:
         return parquet.read_table(path).to_pylist()
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, OverflowError, pa.ArrowException) as error:
         raise DataError(f"The {WHAT} {path} cannot be read as Parquet: {str(error).splitlines()[0][:200]}") from None
 
 
 def _lines(path: Path) -> list[Any]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"The {WHAT} {path} cannot be read: {error}.") from None
+        lines = read_text(path, WHAT).splitlines()
+    except SpecError as error:
+        raise DataError(error.message, suggestions=error.suggestions) from None
     entries = []
     for number, line in enumerate(lines, 1):
         try:
             entries += [json.loads(line)] if line.strip() else []
-        except json.JSONDecodeError as error:
-            raise DataError(f"The {WHAT} {path} is no JSON in line {number}: {error.msg}.") from None
+        except (ValueError, RecursionError) as error:  # also a number of thousands of digits
+            said = error.msg if isinstance(error, json.JSONDecodeError) else "a number is too long, or it is too deep"
+            raise DataError(f"The {WHAT} {path} is no JSON in line {number}: {said}.") from None
     return entries
 
 

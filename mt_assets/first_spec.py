@@ -1,5 +1,6 @@
 """A first spec from a look at the data: what `mt-assets init` writes."""
 
+import json
 import os
 import re
 from pathlib import Path, PurePosixPath
@@ -57,7 +58,7 @@ def draft_spec(data: str, target: str | None, folder: Path) -> str:
         _entry("trainDataPath", relative),
         _entry("targetColumn", column) + f"  # {why}",
         *(
-            f"# {decision.decision}: {decision.value} ({_one_line(decision.reason)})"
+            f"# {decision.decision}: {_one_line(decision.value)} ({_one_line(decision.reason)})"
             for decision in profile.target.decisions
         ),
         "",
@@ -84,12 +85,19 @@ def _guess_target(columns: tuple[str, ...]) -> tuple[str, str]:
 
 def _column_lines(profile: DataProfile) -> list[str]:
     shown = [column for column in profile.columns if column.role != "target"]
-    return [f"#   {_entry(column.name, column.role)}  # {_one_line(column.reason)}" for column in shown]
+    return [f"#   {_key(column.name)}: {column.role}  # {_one_line(column.reason)}" for column in shown]
 
 
 def _entry(key: str, value: str) -> str:
     return yaml.safe_dump({key: value}, allow_unicode=True, width=10_000).strip()
 
 
-def _one_line(text: str) -> str:
-    return " ".join(str(text).split())
+def _key(name: str) -> str:
+    """A name as a key on one line; what YAML would break over lines is written as JSON does."""
+    text = yaml.safe_dump(name, allow_unicode=True, width=10_000).removesuffix("\n...\n").strip()
+    return text if "\n" not in text else json.dumps(name)
+
+
+def _one_line(text: object) -> str:
+    """Text that cannot leave the comment that it stands in, without characters that YAML refuses."""
+    return " ".join("".join(each if each.isprintable() else " " for each in str(text)).split())

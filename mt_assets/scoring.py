@@ -1,9 +1,11 @@
 """Batch scores of a table by a trained model: what `mt-assets predict` does, and how `predictions` begins."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
@@ -16,6 +18,9 @@ from mt_assets.trainer.errors import DataError, SpecError
 from mt_assets.trainer.features.columns import as_number
 from mt_assets.trainer.model import TabularModel
 from mt_assets.trainer.store.atomic import unfinished_folder
+
+if TYPE_CHECKING:
+    from mt_assets.trainer.forecasting.model import ForecastModel
 
 BATCH_ROWS = 50_000
 """Rows that are encoded at a time: with 1,000 encoded features in double precision 400 MB."""
@@ -36,7 +41,8 @@ def predict(name: str, data: str, output: Path, *, version: int | None = None) -
     """Write a table with the predictions of a model beside it.
 
     The columns of the data come first, as they were read. Then comes `predicted_<target>`, and for classes their
-    probabilities as `probability_<label>`.
+    probabilities as `probability_<label>`. Of a model of series the data is history, and the steps that follow are
+    written.
 
     Parameters
     ----------
@@ -54,7 +60,8 @@ def predict(name: str, data: str, output: Path, *, version: int | None = None) -
     SpecError
         There is no such model or version.
     DataError
-        The data cannot be read, lacks a column that the model needs, or has one of the names that are added.
+        The data cannot be read, lacks a column that the model needs, or has one of the names that are added; or there
+        is no history to forecast from.
     """
     writer_of(output)
     store = model_store(name)
@@ -79,14 +86,18 @@ class ScoredTable:
     notes: tuple[str, ...]
 
 
-def score_table(model: TabularModel, table: Table) -> ScoredTable:
+def score_table(model: TabularModel | ForecastModel, table: Table) -> ScoredTable:
     """Put `predicted_<target>`, and for classes `probability_<label>`, behind the columns of a table.
+
+    A table of series is history, and what comes of it are the steps that follow: see `ForecastModel.predict`.
 
     Raises
     ------
     DataError
         The table lacks a column that the model needs, or has one of the names that are added.
     """
+    if not isinstance(model, TabularModel):
+        return _forecast(model, table)
     added = _predictions(model, table)
     taken = sorted(set(added) & set(table.columns))
     if taken:
@@ -98,6 +109,34 @@ def score_table(model: TabularModel, table: Table) -> ScoredTable:
     for column, values in added.items():
         scored = scored.append_column(column, values)
     return ScoredTable(scored, tuple(added), _unreadable(model, table))
+
+
+def _forecast(model: ForecastModel, table: Table) -> ScoredTable:
+    """The steps that follow a history; times and names of series have the types that they have in it."""
+    from mt_assets.trainer.forecasting.history import read_history
+
+    layout = model.layout
+    named = [name for name in layout.columns if name in table.columns]
+    history = read_history(table.arrow(named).to_pandas(date_as_object=False), layout)
+    made = pa.Table.from_pandas(model.told(history), preserve_index=False)
+    for name in (layout.time, layout.series):
+        if name is not None:
+            at, kind = made.column_names.index(name), table.schema.field(name).type
+            values = made.column(at)
+            made = made.set_column(at, name, values if values.type == kind else _as(values, kind))
+    added = tuple(name for name in made.column_names if name not in (layout.time, layout.series))
+    return ScoredTable(made.replace_schema_metadata(None), added, history.notes)
+
+
+def _as(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """Values in another type; times where it is text as ISO 8601, days without a time of day."""
+    if pa.types.is_timestamp(values.type) and pa.types.is_string(kind):
+        times = values.to_pandas()
+        days = (times == times.dt.normalize()).all() and times.dt.tz is None
+        return pa.chunked_array(
+            [pa.array(times.dt.strftime("%Y-%m-%d") if days else times.map(lambda t: t.isoformat()))]
+        )
+    return values.cast(kind, safe=False)
 
 
 def write_table(table: pa.Table, output: Path) -> None:

@@ -16,6 +16,8 @@ from pydantic.alias_generators import to_camel
 
 from mt_assets.spec_values import (
     ALL_ALGORITHMS,
+    LONGEST_S,
+    MOST_PARTS,
     Algorithms,
     AssetName,
     AutoOrShare,
@@ -27,12 +29,14 @@ from mt_assets.spec_values import (
     Cron,
     DataPath,
     Day,
+    Duration,
     Gate,
     GateMetric,
     Label,
     MetricName,
     ModelName,
     Number,
+    Parts,
     Paths,
     Positive,
     Share,
@@ -75,6 +79,12 @@ MINIMUM_TIME_BUDGET_S = 30.0
 Imports, the load check in a fresh process and a first MLflow store together take about 10 s on two cores; as much again
 is the least in which a model can be searched, fitted and evaluated.
 """
+
+MOST_TRIALS = 1_000_000
+"""Most trials of a study, or rounds of a booster: nobody has waited for as many."""
+
+LARGEST_SEED = 4_000_000_000
+"""Seeds of NumPy have 32 bits, and some are counted on from this one."""
 
 
 class Section(BaseModel):
@@ -176,11 +186,11 @@ class ValidationStrategy(Section):
         "holdout",
     ] = "auto"
     """How the rows that are not test rows are split; `auto` decides from types, counts and class labels."""
-    folds: Annotated[Count, Field(ge=2)] = 5
+    folds: Annotated[Parts, Field(ge=2)] = 5
     """Number of folds of the strategies that have folds."""
     shuffle: Switch = True
     """Whether rows are dealt to folds at random instead of in their order."""
-    repeats: Count | None = None
+    repeats: Parts | None = None
     """How often a `repeated_…` strategy draws its folds anew; by default a rule decides. Other strategies draw once."""
     gap: Whole = 0
     """Rows left out between training and validation rows of dated data."""
@@ -191,9 +201,9 @@ class HyperparameterSearch(Section):
 
     enabled: Switch = True
     """Whether to search; otherwise each algorithm is tried once with its start configuration."""
-    n_trials: Count | None = None
+    n_trials: Annotated[Count, Field(le=MOST_TRIALS)] | None = None
     """Number of trials; without it the scenario decides."""
-    timeout: Positive | None = None
+    timeout: Duration | None = None
     """Seconds that the search may take."""
     sampler: Literal["auto", "tpe", "random", "nsga2", "qmc", "grid", "cmaes", "gp"] = "auto"
     """How the next trial is proposed."""
@@ -205,7 +215,7 @@ class HyperparameterSearch(Section):
     """Ranges of hyperparameters in place of the built-in ones: {algorithm: {parameter: range}}, or {parameter: range}
     where `algorithm` names one. A range is [low, high], {"low", "high", "log" or "step"}, {"choices": [...]}, or a
     single value."""
-    workers: Count | None = None
+    workers: Parts | None = None
     """Processes that run trials side by side."""
 
 
@@ -312,9 +322,9 @@ class Retraining(Section):
     """Whether the last study's best configurations are tried first."""
     drift_threshold: Positive | None = None
     """Drift of the new rows from which to retrain: 0 (none) to 1, the columns' mean PSI by importance."""
-    cooldown: Number = 0.0
+    cooldown: Annotated[Number, Field(le=LONGEST_S)] = 0.0
     """Seconds to wait after a training before the next."""
-    improve_rounds: Whole = 0
+    improve_rounds: Annotated[Whole, Field(le=MOST_PARTS)] = 0
     """Further rounds of search, each as long as the first, that a model which missed its gates is given."""
 
 
@@ -342,7 +352,7 @@ def _enough_time(value: float) -> float:
 TimeBudget = Annotated[
     float,
     Strict(),
-    Field(allow_inf_nan=False, json_schema_extra={"minimum": MINIMUM_TIME_BUDGET_S}),
+    Field(le=LONGEST_S, allow_inf_nan=False, json_schema_extra={"minimum": MINIMUM_TIME_BUDGET_S}),
     AfterValidator(_enough_time),
 ]
 
@@ -350,9 +360,9 @@ TimeBudget = Annotated[
 class Options(Section):
     """Settings of the run itself."""
 
-    seed: Whole = 0
+    seed: Annotated[Whole, Field(le=LARGEST_SEED)] = 0
     """Seed of everything random."""
-    early_stopping_rounds: Count | None = None
+    early_stopping_rounds: Annotated[Count, Field(le=MOST_TRIALS)] | None = None
     """Boosting rounds without improvement on the validation rows after which to stop; by default a rule decides."""
     verbosity: Annotated[Whole, Field(le=3)] = 1
     """How much is told during the run. 0: only what went wrong; 1: how it stands, and the result; 2: also each decision
@@ -361,9 +371,9 @@ class Options(Section):
     """Whether the best candidates are combined when that is better out of fold."""
     time_budget: TimeBudget | None = None
     """Seconds for the whole run, from reading to registering."""
-    memory_limit: Positive | None = None
+    memory_limit: Annotated[Positive, Field(le=1_000_000)] | None = None
     """Gigabytes of memory that the run may use; by default what is free. A fit that would take more is left out."""
-    threads: Count | None = None
+    threads: Parts | None = None
     """Threads of one fit; by default one, which is fastest where cores are shared."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where models are fitted."""

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from mt_assets.spec import spec_json_schema
-from mt_assets.spec_values import Problem, shown
+from mt_assets.spec_values import LONGEST_SHOWN, Problem, shown
 from mt_assets.trainer.errors import SpecError
 
 MOST_NAMES = 30
@@ -20,14 +20,18 @@ MOST_NAMES = 30
 nearest."""
 
 
-def spec_error(source: str, problems: Sequence[Problem]) -> SpecError:
+MOST_PROBLEMS = 30
+"""Problems that one message tells; who mends as many looks again."""
+
+
+def spec_error(source: str, problems: Sequence[Problem], untold: int = 0) -> SpecError:
     """One error with every problem in one message; `source` begins the sentence: "The training spec churn.yaml"."""
     told = list(dict.fromkeys(f"{_path(problem.where)} {problem.text}".strip() for problem in problems))
     if len(told) == 1:
         message = f"{source} cannot be used: {told[0]}"
     else:
         numbered = "; ".join(f"({number}) {text}" for number, text in enumerate(told, 1))
-        message = f"{source} has {len(told)} problems: {numbered}"
+        message = f"{source} has {len(told) + untold} problems: {numbered}{f'; and {untold} more' if untold else ''}"
     message += "" if message.endswith("?") else "."
     return SpecError(
         message, suggestions=tuple(dict.fromkeys(text for problem in problems for text in problem.suggestions))
@@ -38,7 +42,7 @@ def _path(where: Iterable[str | int]) -> str:
     """`hyperparameterSearch.nTrials`, `features[2]`, `qualityGates["test.roc_auc"]`, in backquotes."""
     path = ""
     for part in where:
-        if isinstance(part, str) and re.fullmatch(r"\w+", part):
+        if isinstance(part, str) and re.fullmatch(rf"\w{{1,{LONGEST_SHOWN}}}", part):
             path += f".{part}" if path else part
         else:
             path += f"[{shown(part)}]"
@@ -122,6 +126,8 @@ def _unknown_key(parents: tuple[str | int, ...], key: str) -> Problem:
 
 def _nearest(name: str, known: Sequence[str], count: int = 1) -> list[str]:
     """Names that `name` was probably meant to be, best first; case, `_`, `-`, blanks, order of words do not matter."""
+    if len(name) > LONGEST_SHOWN:
+        return []
     turned = [each for each in known if _words(each) == _words(name)]  # `auc_roc` for `roc_auc`
     if turned:
         return turned[:count]
@@ -195,6 +201,10 @@ def _allowed(schema: dict[str, Any]) -> str:
     return ", or ".join(dict.fromkeys(told))
 
 
+def _bound(value: float) -> str:
+    return f"{value:,.0f}" if value == round(value) else f"{value:g}"
+
+
 def _allowed_branch(schema: dict[str, Any], *, alone: bool) -> str:
     if "const" in schema:
         return str(schema["const"])
@@ -212,7 +222,7 @@ def _allowed_branch(schema: dict[str, Any], *, alone: bool) -> str:
     if kind == "string" and schema.get("minLength"):
         noun = "text that is not empty"
     bounds = [
-        f"{word} {schema[key]:g}"
+        f"{word} {_bound(schema[key])}"
         for key, word in (
             ("minimum", "of at least"),
             ("exclusiveMinimum", "above"),

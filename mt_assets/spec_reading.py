@@ -7,6 +7,8 @@ not: what is allowed (`spec`, `spec_values`, `spec_support`), and how that is to
 import difflib
 import json
 import re
+import stat
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,18 @@ import yaml
 from pydantic import ValidationError
 
 from mt_assets.spec import TrainingSpec
-from mt_assets.spec_errors import problem_of, spec_error
+from mt_assets.spec_errors import MOST_PROBLEMS, problem_of, spec_error
 from mt_assets.spec_support import contradictions, unsupported
 from mt_assets.spec_values import Problem, shown, slug
 from mt_assets.trainer.errors import SpecError
 
 _SMALLEST = "The smallest spec has the two keys `trainDataPath` and `targetColumn`."
+
+LARGEST_DOCUMENT = 4_000_000
+"""Bytes of a file that is written by hand or about columns: 10,000 columns with a sentence about each are 1 MB."""
+
+MOST_GROWTH = 100_000
+"""Values that aliases may make of a YAML file. Nine lines of nine aliases each are a thousand million."""
 
 
 def load_spec(path: Path | str) -> TrainingSpec:
@@ -52,7 +60,7 @@ def read_document(path: Path, what: str, remedy: Sequence[str] = ()) -> Any:
     SpecError
         When the file cannot be read, is empty, or is not of the form that its suffix says.
     """
-    return _parse_text(_read_text(path, what, remedy), path, what)
+    return _parse_text(read_text(path, what, remedy), path, what)
 
 
 def parse_spec(mapping: Mapping[str, Any], *, base: Path, default_name: str) -> TrainingSpec:
@@ -81,18 +89,20 @@ def _parse(content: Any, *, base: Path, default_name: str, source: str) -> Train
             f"{source} must be a mapping of keys to values, but it is {shown(content)}.",
             suggestions=(_SMALLEST,),
         )
-    asked = dict(content)
+    asked, untold = dict(content), 0
     try:
         if asked.get("name") is None:
             asked["name"] = _default_name(asked.get("experimentTracking"), default_name)
         spec = TrainingSpec.model_validate(asked, by_alias=True, by_name=False, context={"base": base.absolute()})
         problems = [*contradictions(spec), *unsupported(spec)]
     except ValidationError as error:
-        problems = [problem_of(details) for details in error.errors(include_url=False)]
+        found = error.errors(include_url=False)
+        problems = [problem_of(details) for details in found[:MOST_PROBLEMS]]
+        untold = len(found) - len(problems)
     except RecursionError:
         problems = [Problem((), "is nested too deeply to be read")]
     if problems:  # raised here, outside the handler: the original error would carry values that must not be shown
-        raise spec_error(source, problems)
+        raise spec_error(source, problems, untold)
     return spec
 
 
@@ -107,8 +117,25 @@ def _default_name(tracking: Any, default_name: str) -> str:
     return default_name
 
 
-def _read_text(path: Path, what: str, remedy: Sequence[str]) -> str:
+def read_text(path: Path, what: str, remedy: Sequence[str] = ()) -> str:
+    """The text of a file in any form of Unicode; parameters as of `read_document`.
+
+    Raises
+    ------
+    SpecError
+        When there is no such file, or it is empty, no text, larger than any of its kind, or no regular file: a pipe
+        would be waited for without end.
+    """
     try:
+        known = path.stat()
+        if not stat.S_ISREG(known.st_mode) and not stat.S_ISDIR(known.st_mode):
+            raise SpecError(f"The {what} {path} is no regular file, but a pipe, a socket or a device; name a file.")
+        if known.st_size > LARGEST_DOCUMENT:
+            raise SpecError(
+                f"The {what} {path} has {known.st_size / 1e6:,.0f} MB; more than {LARGEST_DOCUMENT / 1e6:.0f} MB are "
+                "not read.",
+                suggestions=("Write into it only what it is for.",),
+            )
         raw = path.read_bytes()
     except FileNotFoundError:
         raise SpecError(f"There is no {what} {path}.", suggestions=_files_like(path)) from None
@@ -141,9 +168,10 @@ def _parse_text(text: str, path: Path, what: str) -> Any:
     if suffix not in (".json", ".yaml", ".yml"):
         raise SpecError(f"The {what} {path} must be a .json, .yaml or .yml file, but its suffix is {suffix!r}.")
     try:
-        return _parse_json(text, what) if suffix == ".json" else yaml.load(text, _Loader)
+        return _parse_json(text, what) if suffix == ".json" else parse_yaml(text)
     except json.JSONDecodeError as error:
-        told = f"is no valid JSON: {error.msg[:1].lower() + error.msg[1:]} at line {error.lineno}, column {error.colno}"
+        said = error.msg[:1].lower() + error.msg[1:].removesuffix(" at")
+        told = f"is no valid JSON: {said} at line {error.lineno}, column {error.colno}"
     except yaml.MarkedYAMLError as error:
         told = f"is no valid YAML: {_yaml_message(error)}"
     except yaml.YAMLError as error:
@@ -155,19 +183,27 @@ def _parse_text(text: str, path: Path, what: str) -> Any:
     raise SpecError(f"The {what} {path} {told}.")
 
 
+def parse_yaml(text: str) -> Any:
+    """What a YAML text holds.
+
+    Raises
+    ------
+    yaml.YAMLError
+        It is no YAML, or its aliases make far more of it than stands there.
+    """
+    return yaml.load(text, _Loader)
+
+
 def _parse_json(text: str, what: str) -> Any:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [key for key, _ in pairs]
-        for key in dict.fromkeys(keys):
-            if keys.count(key) > 1:
-                doubled.append(key)
+        doubled.extend(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
         return dict(pairs)
 
     doubled: list[str] = []
     content = json.loads(text, object_pairs_hook=unique)
     if doubled:
         raise SpecError(
-            f"The {what} has the key {', '.join(map(shown, doubled))} more than once in one mapping; "
+            f"The {what} has the key {', '.join(map(shown, doubled[:10]))} more than once in one mapping; "
             "it is not clear which value is meant."
         )
     return content
@@ -191,6 +227,15 @@ class _Loader(yaml.SafeLoader):
 
     yaml_implicit_resolvers = {}
 
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        if node is not None:
+            sizes: dict[int, int] = {}
+            if _unfolded(node, sizes) > MOST_GROWTH and len(sizes) < MOST_GROWTH:
+                problem = f"its aliases unfold to more than {MOST_GROWTH:,} values; write out what is meant"
+                raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return node
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key, _ in node.value:
@@ -201,6 +246,24 @@ class _Loader(yaml.SafeLoader):
                     )
                 seen.add((key.tag, key.value))
         return super().construct_mapping(node, deep)
+
+
+_OPEN = -1
+"""In place of the size of a node that is still being counted."""
+
+
+def _unfolded(node: yaml.Node, sizes: dict[int, int]) -> int:
+    """How many values a node stands for, those of aliases counted wherever they are used."""
+    known = sizes.get(id(node))
+    if known == _OPEN:
+        raise yaml.constructor.ConstructorError(None, None, "an alias stands inside of itself", node.start_mark)
+    if known is not None:
+        return known
+    sizes[id(node)] = _OPEN
+    inner = node.value if isinstance(node, yaml.CollectionNode) else ()
+    children = [each for pair in inner for each in pair] if isinstance(node, yaml.MappingNode) else inner
+    sizes[id(node)] = 1 + sum(_unfolded(child, sizes) for child in children)
+    return sizes[id(node)]
 
 
 for _tag, _pattern, _first in (

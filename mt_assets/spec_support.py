@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_snake
 
 from mt_assets.spec import AssetSource, TrainingSpec
 from mt_assets.spec_ranges import FORMS, ParameterRange
-from mt_assets.spec_values import ALL_ALGORITHMS, GATE_METRICS, METRIC_NAMES, Problem, shown
+from mt_assets.spec_values import ALL_ALGORITHMS, GATE_METRICS, METRIC_NAMES, OF_INTERVALS, Problem, shown
 from mt_assets.trainer.algorithms.registry import CONTRACT_NAMES, FORECASTING, GENERATES, absence, available, trainable
 
 LEAVE_OUT = "leave the key out"
@@ -201,10 +201,6 @@ def _series(spec: TrainingSpec) -> Iterator[Problem]:
         if name in OF_INTERVALS:
             text = f"is {shown(name)}, which is measured of the final model alone; name another, and bound it by a gate"
             yield Problem(("objective", "metric"), text)
-
-
-OF_INTERVALS = ("coverage", "wql")
-"""Metrics of the intervals, which the candidates of a search do not have."""
 
 
 def _validation(spec: TrainingSpec) -> Iterator[Problem]:

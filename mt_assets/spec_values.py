@@ -12,6 +12,7 @@ import operator
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -53,6 +54,9 @@ METRIC_NAMES: dict[str, tuple[str, ...]] = {
     "time_series": ("mase", "smape", "rmse", "mae", "wql", "coverage"),
 }
 """Metrics of each task as a spec may name them; kept apart from their functions so that reading a spec stays light."""
+
+OF_INTERVALS = ("coverage", "wql")
+"""Metrics of forecast intervals, which the final model has, and the candidates of a search do not."""
 
 MODEL_FIGURES = ("latency_ms", "size_mb")
 """What a gate can ask of the model itself: milliseconds for one row, megabytes on disk."""
@@ -144,7 +148,8 @@ def shown(value: Any) -> str:
         text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):
         text = f"of the type {type(value).__name__}"
-    text = masked_uri(text).encode("utf-8", "backslashreplace").decode("utf-8")
+    # Secrets are looked for in far more than is shown, since one that begins there may end behind it.
+    text = masked_uri(text[: 100 * LONGEST_SHOWN]).encode("utf-8", "backslashreplace").decode("utf-8")
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
@@ -274,7 +279,7 @@ def _slugged(value: str) -> str:
 
 def no_duplicates(values: tuple[str, ...]) -> tuple[str, ...]:
     """Validate that a list names each thing once."""
-    doubled = [value for value in dict.fromkeys(values) if values.count(value) > 1]
+    doubled = [value for value, times in Counter(values).items() if times > 1]
     if doubled:
         raise refuse(f"lists {', '.join(map(shown, doubled))} more than once; each entry may stand there once")
     return values
@@ -389,10 +394,22 @@ _ROWS = {"type": "integer", "description": "rows"}
 _SHARE = {"type": "number", "description": "share of the rows"}
 
 Switch = Annotated[bool, Strict()]
-Whole = Annotated[int, Strict(), Field(ge=0)]
-Count = Annotated[int, Strict(), Field(ge=1)]
-Number = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
+MOST = 10**15
+"""Largest number that a spec may ask for where nothing narrower is said: what counts, weighs or costs so much is still
+exact in double precision."""
+
+MOST_PARTS = 1000
+"""Most folds, repeats, threads, processes or rounds: an order above what a large machine has a use for."""
+
+LONGEST_S = 366 * 24 * 3600
+"""Longest time that can be waited for: a year. What counts seconds for the operating system ends at 292 of them."""
+
+Whole = Annotated[int, Strict(), Field(ge=0, le=MOST)]
+Count = Annotated[int, Strict(), Field(ge=1, le=MOST)]
+Parts = Annotated[int, Strict(), Field(ge=1, le=MOST_PARTS)]
+Number = Annotated[float, Strict(), Field(ge=0, le=MOST, allow_inf_nan=False)]
+Positive = Annotated[float, Strict(), Field(gt=0, le=MOST, allow_inf_nan=False)]
+Duration = Annotated[float, Strict(), Field(gt=0, le=LONGEST_S, allow_inf_nan=False)]
 Share = Annotated[float, Strict(), Field(gt=0, lt=1, allow_inf_nan=False)]
 
 
@@ -408,14 +425,18 @@ TestSize = Annotated[
     Annotated[Whole, Tag("integer")]
     | Annotated[float, Strict(), Field(ge=0, lt=1, allow_inf_nan=False), Tag("number")],
     BY_JSON_TYPE,
-    WithJsonSchema({"anyOf": [_ROWS | {"minimum": 0}, _SHARE | {"minimum": 0, "exclusiveMaximum": 1}]}),
+    WithJsonSchema(
+        {"anyOf": [_ROWS | {"minimum": 0, "maximum": MOST}, _SHARE | {"minimum": 0, "exclusiveMaximum": 1}]}
+    ),
 ]
 """Rows, or a share of all rows; 0 is no test rows."""
 
 ValidationSize = Annotated[
-    Annotated[int, Strict(), Field(ge=2), Tag("integer")] | Annotated[Share, Tag("number")],
+    Annotated[int, Strict(), Field(ge=2, le=MOST), Tag("integer")] | Annotated[Share, Tag("number")],
     BY_JSON_TYPE,
-    WithJsonSchema({"anyOf": [_ROWS | {"minimum": 2}, _SHARE | {"exclusiveMinimum": 0, "exclusiveMaximum": 1}]}),
+    WithJsonSchema(
+        {"anyOf": [_ROWS | {"minimum": 2, "maximum": MOST}, _SHARE | {"exclusiveMinimum": 0, "exclusiveMaximum": 1}]}
+    ),
 ]
 """Rows, or a share of the rows that are not test rows; one single row validates nothing."""
 

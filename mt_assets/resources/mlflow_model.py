@@ -1,4 +1,7 @@
-"""The trained model in the form that MLflow loads: skops, with signature, example and exact requirements.
+"""The trained model in the form that MLflow loads, with signature, example and exact requirements.
+
+Models of tables are written by skops. A forecasting model is a pyfunc: history in, a table of forecasts with intervals
+out; its file is read by `forecast_loader`, which looks at the digest first.
 
 `mlflow.pyfunc.load_model(...).predict(frame)` gives what the model's own `predict` gives: labels as they stand in the
 data, or values. Probabilities, with one column for each of `classes_`, come from the same model in its own flavour:
@@ -11,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mt_assets.trainer.errors import TrainingError
+from mt_assets.trainer.store.atomic import unfinished_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
     from mlflow.models import Model, ModelSignature
     from mlflow.types.schema import ColSpec
 
+    from mt_assets.trainer.forecasting.model import ForecastModel
     from mt_assets.trainer.model import TabularModel
     from mt_assets.trainer.reporting.tracked import TrainingBundle
 
@@ -43,6 +48,8 @@ def save_model(bundle: "TrainingBundle", folder: Path) -> "Model":
     TrainingError
         The model holds a type that is not in the allow-list of `mt_assets.trainer.model`.
     """
+    if bundle.profile.series is not None:
+        return _save_forecaster(bundle, folder)
     import mlflow.sklearn
     from mlflow.exceptions import MlflowException
     from mlflow.models import Model
@@ -72,6 +79,35 @@ def save_model(bundle: "TrainingBundle", folder: Path) -> "Model":
             f"The {bundle.best.trained_as} model cannot be written for MLflow: {_why(model, TRUSTED_TYPES) or error}",
             suggestions=("Set experimentTracking.enabled to false to train without MLflow.",),
         ) from error
+    return description
+
+
+def _save_forecaster(bundle: "TrainingBundle", folder: Path) -> "Model":
+    import mlflow.pyfunc
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types.schema import ColSpec, Schema
+
+    model, description = bundle.trained.model, Model()
+    example = bundle.trained.fixture
+    forecasts = model.predict(example)
+    inputs = Schema([_column(bundle.table.schema.field(name)) for name in model.features])
+    outputs = Schema([ColSpec(_label_type(forecasts[name]), name) for name in forecasts.columns])
+    with unfinished_folder(folder.parent) as data:
+        bundle.trained.save(data)
+        mlflow.pyfunc.save_model(
+            str(folder),
+            loader_module="mt_assets.resources.forecast_loader",
+            data_path=str(data),
+            mlflow_model=description,
+            signature=ModelSignature(inputs=inputs, outputs=outputs),
+            input_example=example,
+            pip_requirements=requirements(model),
+            metadata={
+                "columns": {name: str(bundle.table.schema.field(name).type) for name in model.features},
+                "target": bundle.profile.target.column,
+                "training_id": bundle.training_id,
+            },
+        )
     return description
 
 
@@ -134,17 +170,27 @@ def _kind(dtype: "pa.DataType") -> str:
 def _label_type(prediction: Any) -> str:
     import pandas as pd
 
-    kinds = {"b": "boolean", "i": "long", "u": "long", "f": "double"}
+    kinds = {"b": "boolean", "i": "long", "u": "long", "f": "double", "M": "datetime"}
     return kinds.get(pd.Series(prediction).infer_objects().dtype.kind, "string")
 
 
-def requirements(model: "TabularModel") -> list[str]:
+def requirements(model: "TabularModel | ForecastModel") -> list[str]:
     """The libraries that the model needs, each with the version it was made with."""
+    from mt_assets.trainer.algorithms.registry import FORECASTER_PACKAGES
+    from mt_assets.trainer.forecasting.model import ForecastModel
+
+    if isinstance(model, ForecastModel):
+        packages = {FORECASTER_PACKAGES[part.name][0] for part in model.parts if part.name in FORECASTER_PACKAGES}
+        boosters = {part.name for part in model.parts} & set(ESTIMATOR_LIBRARIES)
+        return _pinned([*REQUIRED, *sorted(packages | boosters)])
     estimators = [part.estimator for part in model.estimators if part.estimator is not None]
     parts = [part for estimator in estimators for part in (estimator, *vars(estimator).values())]
     roots = {type(part).__module__.partition(".")[0] for part in parts}
-    wanted = [*REQUIRED, *(name for name in ESTIMATOR_LIBRARIES if name in roots)]
-    return [f"{name}=={version}" for name in wanted if (version := _version(name))]
+    return _pinned([*REQUIRED, *(name for name in ESTIMATOR_LIBRARIES if name in roots)])
+
+
+def _pinned(distributions: Sequence[str]) -> list[str]:
+    return [f"{name}=={version}" for name in distributions if (version := _version(name))]
 
 
 def _version(distribution: str) -> str | None:

@@ -7,6 +7,9 @@ of this package and is reported as such. The exit code of the command line stand
 from collections.abc import Sequence
 from typing import ClassVar
 
+LONGEST_MESSAGE = 4000
+"""Characters of a message; of what names of columns or values of any length would make longer, the middle goes."""
+
 
 class TrainerError(Exception):
     """What happened, on what, and what to do.
@@ -24,6 +27,8 @@ class TrainerError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, *, suggestions: Sequence[str] = (), remediation: Sequence[str] = ()) -> None:
+        if len(message) > LONGEST_MESSAGE:
+            message = f"{message[: LONGEST_MESSAGE // 2]} … {message[-LONGEST_MESSAGE // 2 :]}"
         super().__init__(message)
         self.message = message
         self.suggestions = tuple(suggestions)

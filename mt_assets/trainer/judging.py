@@ -11,6 +11,7 @@ from mt_assets.trainer.evaluation.evaluate import Evaluation
 from mt_assets.trainer.evaluation.fairness import Fairness
 from mt_assets.trainer.evaluation.importance import FeatureImportance
 from mt_assets.trainer.forecasting.evaluate import forecast_test
+from mt_assets.trainer.forecasting.rows import index_frame
 from mt_assets.trainer.forecasting.series_data import SeriesData, truth_of
 from mt_assets.trainer.model import TrainedModel
 from mt_assets.trainer.planning.plan import TrainingPlan
@@ -69,7 +70,9 @@ def judge(
         if profile.series is not None:
             y = truth_of(test, profile.series, splits, rows)
             groupings = series_groupings(frame, profile.series.series)
+            clusters = index_frame(frame, profile.series).codes
         else:
+            clusters = None
             y = encode_target(frame[profile.target.column], profile.target)
             groupings = choose_groupings(frame, profile.features, importance.permutation, spec.sensitive_columns)
         decision = decide_promotion(
@@ -85,6 +88,7 @@ def judge(
             test_digest=rows_digest(splits.identities[rows]),
             previous=run.previous("promotion_decision"),
             groupings=groupings,
+            clusters=clusters,
         )
         store.note_verdict(version, decision.verdict, missed, compared_with=decision.champion_version)
         # A person may have changed the champion meanwhile; then the comparison was with the wrong one.

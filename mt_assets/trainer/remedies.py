@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mt_assets.spec import TrainingSpec
-from mt_assets.spec_values import Gate
+from mt_assets.spec_values import OF_INTERVALS, Gate
 from mt_assets.trainer.evaluation.metrics import METRICS
 from mt_assets.trainer.planning.delivery_rules import ONE_SIDED
 from mt_assets.trainer.promotion.gates import GateVerdict
@@ -189,9 +189,13 @@ REMEDIES = (
         " test rows is {miss.evaluation.test_error:.2g}. More test rows tell.",
     ),
     Remedy(
-        lambda m: m.folds_keep_it,
+        lambda m: m.folds_keep_it and m.plan.task != "time_series",
         "Cross-validation keeps the bound: see the checks cv_test_gap and train_test_shift for test rows of another"
         " kind.",
+    ),
+    Remedy(
+        lambda m: m.folds_keep_it and m.plan.task == "time_series",
+        "At the origins the bound is kept: see the check cv_test_gap, and the plots, for last steps of another kind.",
     ),
     Remedy(
         lambda m: m.needs is not None and not m.plan.search_enabled,
@@ -218,8 +222,16 @@ REMEDIES = (
         "Search more widely: `hyperparameterSearch.nTrials` is {miss.plan.n_trials}.",
     ),
     Remedy(
-        lambda m: m.needs is not None,
+        lambda m: m.needs is not None and m.plan.task != "time_series",
         "Get more rows, if the learning curve (on `trained_model`) still rises.",
+    ),
+    Remedy(
+        lambda m: m.needs is not None and m.plan.task == "time_series" and not m.spec.known_ahead,
+        "Tell what is known of the future (holidays, prices, promotions): columns in `knownAhead`.",
+    ),
+    Remedy(
+        lambda m: m.metric in OF_INTERVALS,
+        "Judge forecasts from more origins (`validationStrategy.folds`): intervals are made of the errors there.",
     ),
     Remedy(lambda m: True, "Or ask for less: {miss.gate.metric} is {miss.value:.4g}."),
 )

@@ -102,7 +102,7 @@ def _make_bundle(spec: TrainingSpec, folder: Path) -> TrainingBundle:
         **facts,
         study=study,
         best=best,
-        evaluation=evaluate(**facts, cross_validation=out_of_fold),
+        evaluation=evaluate(**facts, out_of_fold=out_of_fold),
         importance=explain(**facts),
         promotion=decide_promotion(
             plan=plan,

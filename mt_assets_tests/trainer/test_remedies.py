@@ -34,7 +34,7 @@ EARLY = trials(0.9, 0.8, 0.8, 0.8, 0.8, 0.8, algorithms=("lightgbm", "ridge"))
 LATE = trials(0.8, 0.8, 0.8, 0.8, 0.8, 0.9, algorithms=("lightgbm", "ridge"))
 ALIKE = trials(0.9, 0.895, algorithms=("lightgbm", "random_forest"))
 
-SCORES = {"roc_auc": 0.9, "recall": 0.5, "log_loss": 0.4, "f1": 0.6}
+SCORES = {"roc_auc": 0.9, "recall": 0.5, "log_loss": 0.4, "f1": 0.6, "mase": 0.8, "coverage": 0.7}
 
 
 def advice(
@@ -68,6 +68,8 @@ def advice(
     assert 0 < len(told.suggestions) <= MOST
     return told.suggestions
 
+
+SERIES = {"modelType": "time_series", "timeColumn": "t"}
 
 CASES: dict[str, tuple[str, Callable[[], tuple[str, ...]]]] = {
     "smaller": ("it is a lightgbm now", partial(advice, "model.size_mb", "<=1")),
@@ -109,6 +111,20 @@ CASES: dict[str, tuple[str, Callable[[], tuple[str, ...]]]] = {
     "alike": ("All algorithms come out alike", partial(advice, "test.roc_auc", ">=0.99", ALIKE)),
     "wider": ("nTrials` is 6", partial(advice, "test.roc_auc", ">=0.99", n_trials=6)),
     "rows": ("Get more rows", partial(advice, "test.roc_auc", ">=0.99")),
+    "known ahead": (
+        "columns in `knownAhead`",
+        partial(advice, "test.mase", "<=0.5", asked=SERIES, task="time_series", metric="mase"),
+    ),
+    "origins": (
+        "Judge forecasts from more origins",
+        partial(advice, "test.coverage", ">=0.99", asked=SERIES, task="time_series", metric="mase"),
+    ),
+    "last steps": (
+        "At the origins the bound is kept",
+        partial(
+            advice, "test.mase", "<=0.5", asked=SERIES, task="time_series", metric="mase", folds={"mase_mean": 0.4}
+        ),
+    ),
     "less": ("test.roc_auc is 0.9", partial(advice, "test.roc_auc", ">=0.99")),
 }
 

@@ -3,6 +3,7 @@
 What belongs here: counting. What does not: what a column is then used as (`roles`, `profile`).
 """
 
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,9 +91,14 @@ def _values(table: Table, name: str) -> ColumnContent:
     )
     if not unique:
         return ColumnContent(facts, oddity=_infinite(table, name))
-    return ColumnContent(
-        facts, commonest, float(known.min()), float(known.max()), float(known.mean()), _infinite(table, name)
-    )
+    low, high = float(known.min()), float(known.max())
+    return ColumnContent(facts, commonest, low, high, _mean(known, max(abs(low), abs(high))), _infinite(table, name))
+
+
+def _mean(known: pd.Series, largest: float) -> float:
+    """The mean of numbers whose sum may leave double precision."""
+    sums_up = largest <= sys.float_info.max / max(len(known), 1)
+    return float(known.mean() if sums_up else (known / largest).mean() * largest)
 
 
 def _spelling(distinct: np.ndarray) -> str | None:

@@ -126,9 +126,12 @@ def _independent(pool: Pool, order: FoldOrder) -> tuple[list[Parts], list[Decisi
         counts = np.bincount(codes)
         single, shared = np.flatnonzero(counts[codes] == 1), np.flatnonzero(counts[codes] > 1)
         counted = counts[counts > 1]
-        folds, decisions = _possible(order, int(counted.min()) if len(counted) else 0, "the rarest class has {} rows")
+        fewest = int(counted.min()) if len(counted) else 1
+        folds, decisions = _possible(
+            pool, order, fewest, "the rarest class has {} rows" if len(counted) else "no class has more than {} row"
+        )
     else:
-        folds, decisions = _possible(order, len(pool), "there are {} learning rows")
+        folds, decisions = _possible(pool, order, len(pool), "there are {} learning rows")
     if order.shuffle:
         shared = shared[np.argsort(pool.identities[shared], kind="stable")]
     parts = []
@@ -145,7 +148,9 @@ def _grouped(pool: Pool, order: FoldOrder) -> tuple[list[Parts], list[Decision]]
     assert pool.groups is not None
     at = np.argsort(pool.identities, kind="stable") if order.shuffle else np.arange(len(pool))
     seed = order.seed if order.shuffle else None
-    asked, decisions = _possible(order, len(np.unique(pool.groups)), "there are {} groups among the learning rows")
+    asked, decisions = _possible(
+        pool, order, len(np.unique(pool.groups)), "there are {} groups among the learning rows"
+    )
     if order.strategy == "stratified_group_kfold" and pool.codes is not None:
         asked = min(asked, max(2, int(np.bincount(pool.codes).max())))
     dealt: list[Parts] = []
@@ -174,7 +179,7 @@ def _dated(pool: Pool, order: FoldOrder) -> tuple[list[Parts], list[Decision]]:
     at = np.lexsort((pool.identities, pool.times))
     times = pool.times[at]
     moments = len(np.unique(times))
-    folds, decisions = _possible(order, moments - 1, "there are {} different times after the first")
+    folds, decisions = _possible(pool, order, moments - 1, "there are {} different times after the first")
     # Borders as TimeSeriesSplit sets them, moved back to where the rows of that time begin.
     starts = [int(score[0]) for _, score in TimeSeriesSplit(folds).split(times)]
     borders = np.unique([np.searchsorted(times, times[start]) for start in starts])
@@ -226,11 +231,12 @@ def _has_all_classes(codes: np.ndarray, fit: np.ndarray) -> bool:
     return len(np.unique(codes[fit])) == len(np.unique(codes))
 
 
-def _possible(order: FoldOrder, most: int, why: str) -> tuple[int, list[Decision]]:
+def _possible(pool: Pool, order: FoldOrder, most: int, why: str) -> tuple[int, list[Decision]]:
     """The folds asked for or as many as can be, at least two."""
     if most < 2:
         raise DataError(
-            f"No two folds can be made for {order.strategy}, since {why.format(most)}.",
+            f"No two folds can be made for {order.strategy} of the {len(pool)} learning rows, since "
+            f"{why.format(most)}.",
             suggestions=("Use more data, or a smaller testSize.", "Set validationStrategy.type to holdout."),
         )
     if most >= order.folds:

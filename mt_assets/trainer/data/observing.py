@@ -17,7 +17,7 @@ from mt_assets.spec import AssetSource, SqlSource
 from mt_assets.trainer.data.given import fingerprint_given
 from mt_assets.trainer.data.reading import Source, Sources, digest_of, together
 from mt_assets.trainer.data.sources.data_file import DataFile
-from mt_assets.trainer.data.sources.local_files import local_files
+from mt_assets.trainer.data.sources.local_files import local_files, on_this_machine
 from mt_assets.trainer.errors import DataError, UnsettledError
 from mt_assets.trainer.store.record import Record
 
@@ -141,7 +141,7 @@ class _Look:
         return together(digest for name in map(str, names) for digest in self._digests_of(name))
 
     def _digests_of(self, name: str) -> list[str]:
-        if "://" not in name:
+        if on_this_machine(name):
             return [self._local(file) for file in local_files(name)]
         from mt_assets.trainer.data.sources.remote import remote_files
 

@@ -20,7 +20,7 @@ from mt_assets.trainer.data.column_typing import type_text, type_times
 from mt_assets.trainer.data.identity import content_hashes
 from mt_assets.trainer.data.sources.data_file import DataFile
 from mt_assets.trainer.data.sources.formats import Format, format_of
-from mt_assets.trainer.data.sources.local_files import local_files
+from mt_assets.trainer.data.sources.local_files import local_files, on_this_machine
 from mt_assets.trainer.data.table import Table, plain, with_notes
 from mt_assets.trainer.errors import DataError, UnsettledError
 
@@ -122,7 +122,7 @@ class Sources:
             )
 
     def _located(self, name: str) -> list[DataFile]:
-        if "://" not in name:
+        if on_this_machine(name):
             return local_files(name)
         from mt_assets.trainer.data.sources.remote import download
 

@@ -1,6 +1,7 @@
 """A table as it passes between steps: an immutable Arrow file and the rows of it that are meant."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
@@ -59,7 +60,7 @@ class Table:
     def __repr__(self) -> str:
         return f"Table({len(self)} of {self._source.num_rows} rows, {len(self.columns)} columns)"
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """Column names in the order of the file."""
         return tuple(self._source.column_names)
@@ -224,7 +225,7 @@ def plain(table: pa.Table) -> pa.Table:
         A column is nested or binary, has no name, or shares its name with another.
     """
     names = table.column_names
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
         raise DataError(
             f"The data has more than one column named {', '.join(map(repr, twice))}.",

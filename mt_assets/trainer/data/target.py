@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from mt_assets.trainer.data.choice import Choice, choose
 from mt_assets.trainer.data.names import meant
@@ -24,6 +26,12 @@ MOST_CLASSES = 1000
 MOST_NUMBERED_CLASSES = 50
 """Whole numbers with more different values than this are amounts. AutoGluon's rule alone, which allows 1000, calls the
 minutes of delay of 336,776 flights 577 classes and hourly particulate matter 581."""
+
+LARGEST_AMOUNT = 1e37
+"""Largest number that is predicted: single precision, in which boosted trees and networks compute, ends at 3.4e38."""
+
+LARGEST_EXACT = 2**53
+"""Largest whole number up to which double precision holds each one."""
 
 POSITIVE_WORDS = frozenset({"1", "true", "t", "yes", "y", "positive", "pos", "+"})
 
@@ -134,7 +142,8 @@ def describe_target(table: Table, spec: "TrainingSpec") -> TargetProfile:
             f"The target column '{name}' is empty: all {len(values)} values are missing.",
             suggestions=("Choose another targetColumn, or data in which it is filled.",),
         )
-    facts = _facts(known, str(table.schema.field(name).type), "time_series" if spec.forecasts else spec.model_type)
+    _refuse_merged(table, name, missing)
+    facts = _facts(known, str(table.schema.field(name).type), spec.model_type)
     if facts.unique == 1:
         raise DataError(
             f"The target column '{name}' has one class only, {str(known.iloc[0])!r}, in all {len(known)} rows that "
@@ -144,6 +153,7 @@ def describe_target(table: Table, spec: "TrainingSpec") -> TargetProfile:
     task = choose("task", TASK_RULES, facts, "modelType")
     if task.value != "classification" or facts.kind == "datetime":
         _refuse_text(name, facts, known)
+        _refuse_huge(name, known)
         numbers = "regression" if task.value == "classification" else task.value
         return TargetProfile(column=name, task=numbers, missing=missing, decisions=(task,))
     _refuse_many(name, facts)
@@ -191,9 +201,12 @@ def encode_target(values: pd.Series, target: TargetProfile) -> np.ndarray:
         codes = np.full(len(values), -1)
     elif labels_are_text:
         codes = pd.Index(target.classes, dtype=object).get_indexer(pd.Index(values, dtype=object))
+    elif values.dtype.kind == "i":  # as they are: from 2^53 on, two whole numbers may be one in double precision
+        codes = pd.Index(target.classes, dtype=object).get_indexer(pd.Index(values.to_numpy(), dtype=object))
     else:
-        numbers = pd.Index([float(label) for label in target.classes])
-        codes = numbers.get_indexer(pd.Index(values.to_numpy(dtype=np.float64)))
+        codes = pd.Index([float(label) for label in target.classes]).get_indexer(
+            pd.Index(values.to_numpy(dtype=np.float64))
+        )
     if (codes < 0).any():
         unseen = sorted({str(value) for value in values[codes < 0]})
         raise DataError(
@@ -209,6 +222,31 @@ def _facts(known: pd.Series, dtype: str, asked: str) -> TargetFacts:
         kind = "datetime"
     whole = kind == "number" and bool((known % 1 == 0).all())
     return TargetFacts(asked, kind, whole, len(known), int(known.nunique()))
+
+
+def _refuse_merged(table: Table, name: str, missing: int) -> None:
+    """Refuse whole numbers that missing values between them would turn into fractions, of which several become one."""
+    column = table.arrow([name]).column(0)
+    if not missing or not pa.types.is_integer(column.type):
+        return
+    bounds = pc.min_max(column).as_py()
+    if max(abs(bounds["min"]), abs(bounds["max"])) > LARGEST_EXACT:
+        raise DataError(
+            f"The target column '{name}' holds whole numbers beyond 2^53 (such as {bounds['max']}) and {missing} "
+            "missing values; together they cannot be told apart exactly.",
+            suggestions=("Write them as text, such as with a letter in front.", "Leave out the rows without a value."),
+        )
+
+
+def _refuse_huge(name: str, known: pd.Series) -> None:
+    """Refuse amounts whose squares and sums are no numbers any more."""
+    beyond = known[known.abs() > LARGEST_AMOUNT]
+    if len(beyond):
+        raise DataError(
+            f"The target column '{name}' holds numbers beyond ±{LARGEST_AMOUNT:.0e} in {len(beyond)} rows (such as "
+            f"{beyond.iloc[0]:.3g}), with whose errors no model can be judged.",
+            suggestions=(f"Divide '{name}' by a power of ten.", "Leave out rows whose value is an error."),
+        )
 
 
 def _refuse_text(name: str, facts: TargetFacts, known: pd.Series) -> None:

@@ -82,6 +82,15 @@ class Sheet:
         axes.grid(True, color=LINE, linewidth=0.6)
         axes.set_axisbelow(True)
 
+    def grid(self, rows: int, columns: int) -> "list[Axes]":
+        """Put several pairs of axes in the place of the one, row after row."""
+        self.axes.remove()
+        several = self.figure.subplots(rows, columns, squeeze=False).ravel().tolist()
+        for axes in several:
+            self.quiet(axes)
+        self.axes = several[0]
+        return several
+
     def label(self, x: str, y: str) -> None:
         """Name the axes, with their units."""
         self.axes.set_xlabel(x, fontsize=self.font, color=INK)
@@ -98,6 +107,14 @@ class Sheet:
         self.axes.legend(
             loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, fontsize=self.font - 0.5, frameon=False,
             labelcolor=INK, columnspacing=1.2, handlelength=1.5, borderpad=0.1, borderaxespad=0.3,
+        )  # fmt: skip
+
+    def legend_below(self, axes: "Axes", columns: int) -> None:
+        """The labels of one of several pairs of axes, below them all."""
+        handles, labels = axes.get_legend_handles_labels()
+        self.figure.legend(
+            handles, labels, loc="outside lower left", ncols=columns, fontsize=self.font - 0.5, frameon=False,
+            labelcolor=INK, columnspacing=1.2, handlelength=1.5, borderpad=0.1,
         )  # fmt: skip
 
     def readable_ticks(self, axis: "Axis") -> None:

@@ -31,9 +31,10 @@ Labels = Sequence[object]
 
 PLOTS = (
     "confusion_matrix", "roc_curve", "precision_recall", "calibration", "threshold_curve",
-    "predicted_vs_actual", "residuals",
+    "predicted_vs_actual", "residuals", "forecasts", "error_autocorrelation", "worst_series",
 )  # fmt: skip
-"""Names of the plots of an evaluation, in the order in which they are shown; each task has its own part of them."""
+"""Names of the plots of an evaluation, in the order in which they are shown; each task has its own part of them,
+and those of series are drawn in `forecasting.plots`."""
 
 _NUMBERED_CLASSES = 12
 """Up to here a cell of the confusion matrix is large enough for its count."""

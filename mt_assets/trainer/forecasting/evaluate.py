@@ -154,7 +154,7 @@ def evaluate_forecasts(
         np.save(out, array, allow_pickle=False)
         evaluation.attach(name, out.getvalue())
     evaluation.attach(SERIES_FILE, json.dumps(_by_series(judged, layout), indent=1).encode())
-    view = ForecastView(data, TEST if tested else 0, judged if tested else folds[0], plan.metric)
+    view = ForecastView(data, TEST if tested else 0, judged if tested else folds[0])
     for name, png in forecast_plots(view).items():
         evaluation.attach(name, png)
     return evaluation

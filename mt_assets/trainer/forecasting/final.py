@@ -110,4 +110,6 @@ def _fixture(data: SeriesData) -> pd.DataFrame:
     frame = data.frame.loc[rows.positions].copy()
     ahead = rows.steps > last[rows.codes]
     frame[data.layout.target] = frame[data.layout.target].astype(np.float64).mask(ahead)
+    if data.layout.zone is not None:  # as people hand it over
+        frame[data.layout.time] = frame[data.layout.time].dt.tz_localize("UTC").dt.tz_convert(data.layout.zone)
     return frame.reset_index(drop=True)

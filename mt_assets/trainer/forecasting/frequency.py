@@ -34,6 +34,9 @@ EXAMPLES: Final = "`h`, `15min`, `D`, `B` (working days), `W`, `MS` (months), `Q
 _LEGACY: Final = {"M": "ME", "Q": "QE", "A": "YE", "Y": "YE", "H": "h", "T": "min", "S": "s", "BM": "BME", "BQ": "BQE"}
 """Aliases of older versions of pandas."""
 
+THURSDAY: Final = 3
+"""Day of the week on which time begins, 1 January 1970; Monday is 0."""
+
 _WEEKDAYS: Final = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 _MONTHS: Final = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 
@@ -72,6 +75,11 @@ class Frequency:
     def freq(self) -> str | int:
         """As the forecasting libraries take it."""
         return self.step if self.alias is None else self.alias
+
+    @property
+    def told(self) -> str:
+        """For people."""
+        return f"whole numbers by {self.step}" if self.alias is None else self.alias
 
     @property
     def season(self) -> int:
@@ -148,7 +156,7 @@ def asked_frequency(text: str, times: np.ndarray) -> Frequency:
     """
     if not np.issubdtype(times.dtype, np.datetime64):
         if re.fullmatch(r"\d+", text) and int(text) > 0:
-            return Frequency(step=int(text), origin=int(times.min(initial=0)) % int(text))
+            return Frequency(step=int(text), origin=_phase(times, int(text)))
         raise _no_frequency(text, "the time column holds whole numbers, whose step is a whole number, such as `1`")
     head = re.fullmatch(r"(\d*)([A-Za-z]+)(-[A-Za-z]{3})?", text.strip())
     modern = f"{head[1]}{_LEGACY.get(head[2], head[2])}{head[3] or ''}" if head else text
@@ -158,6 +166,8 @@ def asked_frequency(text: str, times: np.ndarray) -> Frequency:
             offset = pd.tseries.frequencies.to_offset(modern)
     except ValueError:
         raise _no_frequency(text, "is no offset of pandas") from None
+    if offset.n <= 0:
+        raise _no_frequency(text, "leads nowhere")
     name = offset.name.partition("-")[0]
     months = {"M": 1, "BM": 1, "Q": 3, "BQ": 3, "Y": 12, "BY": 12}.get(name.rstrip("SE"), 0) * offset.n
     if months and name[-1] in "SE":
@@ -165,7 +175,7 @@ def asked_frequency(text: str, times: np.ndarray) -> Frequency:
     if name == "B" and offset.n == 1:
         return Frequency(alias="B")
     if name.startswith("W"):
-        return _fixed(7 * DAY * offset.n, times)
+        return _fixed(7 * DAY * offset.n, times, otherwise=(getattr(offset, "weekday", THURSDAY) - THURSDAY) % 7 * DAY)
     if isinstance(offset, pd.tseries.offsets.Tick):
         return _fixed(offset.nanos, times)
     raise _no_frequency(text, "is no step that a series can have here")
@@ -229,7 +239,7 @@ def _kind(distances: np.ndarray, times: np.ndarray) -> str:
                 return f"steps of {months} months" if months > 1 else "steps of a month"
     values, counts = np.unique(distances, return_counts=True)
     common = int(values[counts.argmax()])
-    weekdays = (times.astype("datetime64[D]").astype(np.int64) + 3) % 7
+    weekdays = (times.astype("datetime64[D]").astype(np.int64) + THURSDAY) % 7
     if common == DAY and not (weekdays >= 5).any() and (np.isin(distances, (DAY, 3 * DAY))).mean() >= REGULAR:
         return "working days"
     # A day of summer time is an hour longer or shorter where it is told in UTC; gaps are several steps long.
@@ -266,14 +276,18 @@ def _of_months(months: int, times: np.ndarray) -> Frequency:
     return Frequency(alias=alias, months=months, origin=origin, stamp=stamp)
 
 
-def _fixed(nanoseconds: int, times: np.ndarray) -> Frequency:
-    count = times.astype("datetime64[ns]").astype(np.int64)
-    phases, counts = np.unique(count % nanoseconds, return_counts=True)
-    origin = int(phases[counts.argmax()])
+def _fixed(nanoseconds: int, times: np.ndarray, *, otherwise: int = 0) -> Frequency:
+    origin = _phase(times.astype("datetime64[ns]").astype(np.int64), nanoseconds, otherwise)
     if nanoseconds == 7 * DAY and origin % DAY == 0:
-        return Frequency(f"W-{_WEEKDAYS[(origin // DAY + 3) % 7]}", nanoseconds=nanoseconds, origin=origin)
+        return Frequency(f"W-{_WEEKDAYS[(origin // DAY + THURSDAY) % 7]}", nanoseconds=nanoseconds, origin=origin)
     alias = pd.tseries.frequencies.to_offset(pd.Timedelta(nanoseconds)).freqstr
     return Frequency(alias=alias, nanoseconds=nanoseconds, origin=origin)
+
+
+def _phase(numbers: np.ndarray, step: int, otherwise: int = 0) -> int:
+    """Where steps begin: what most numbers are modulo the step; where few agree, as given."""
+    phases, counts = np.unique(numbers % step, return_counts=True)
+    return int(phases[counts.argmax()]) if counts.max(initial=0) > len(numbers) / 2 else otherwise
 
 
 def _irregular(times: np.ndarray, name: str, series: int) -> DataError:

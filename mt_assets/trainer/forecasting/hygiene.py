@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
@@ -17,19 +17,13 @@ from mt_assets.trainer.data.choice import Choice, choose
 from mt_assets.trainer.errors import DataError
 from mt_assets.trainer.forecasting.frequency import Frequency, asked_frequency, inferred_frequency
 from mt_assets.trainer.forecasting.layout import SeriesLayout, SeriesTrouble
-from mt_assets.trainer.forecasting.rows import local_times, series_labels, zone_of
+from mt_assets.trainer.forecasting.rows import local_times, refuse_unread_times, series_labels, zone_of
+from mt_assets.trainer.forecasting.troubles import trouble_of
 from mt_assets.trainer.planning.decision import Decision
 
 if TYPE_CHECKING:
     from mt_assets.spec import TrainingSpec
     from mt_assets.trainer.data.table import Table
-
-MOST_FILLED: Final = 0.5
-"""Share of a series' steps that may be gaps; beyond, most of what is learned would be our own invention."""
-
-MOST_DISAGREEING: Final = 0.01
-"""Share of a series' rows that may have another value at the same time, of which the mean is taken; more of them are no
-slips but a column that tells series apart, and was not named."""
 
 COVARIATE_ROLES: Final = ("numeric", "boolean", "categorical")
 
@@ -170,7 +164,7 @@ def describe_series(table: Table, spec: TrainingSpec, roles: dict[str, str]) -> 
     assert spec.time_column is not None
     columns = [spec.time_column, *([spec.series_column] if spec.series_column else []), spec.target_column]
     frame = table.frame(columns)
-    _refuse_unread_times(frame[spec.time_column], table, spec.time_column)
+    refuse_unread_times(frame[spec.time_column], spec.time_column)
     zone = zone_of(table, spec.time_column)
     labels = series_labels(frame, spec.series_column)
     placed = frame[spec.time_column].notna() & labels.notna()
@@ -242,8 +236,8 @@ class _Series:
     names : tuple of str
         In their natural order.
     frequency : Frequency
-    codes, steps : ndarray [n]
-        Of every row, sorted by both.
+    codes, times, steps : ndarray [n]
+        Of every row, sorted by series and time.
     values : ndarray [n]
         Of the target, NaN where it is missing.
     """
@@ -251,6 +245,7 @@ class _Series:
     names: tuple[str, ...]
     frequency: Frequency
     codes: np.ndarray
+    times: np.ndarray
     steps: np.ndarray
     values: np.ndarray
 
@@ -263,107 +258,35 @@ class _Series:
             else inferred_frequency(_times_of_each(codes, times, len(names)), [str(name) for name in names])
         )
         steps = frequency.to_steps(times)
-        order = np.lexsort((steps, codes))
+        order = np.lexsort((times, codes))
         values = target.to_numpy(dtype=np.float64)[order]
-        return cls(tuple(str(name) for name in names), frequency, codes[order], steps[order], values)
+        return cls(tuple(str(name) for name in names), frequency, codes[order], times[order], steps[order], values)
 
-    def each(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Steps and values of each series."""
+    def each(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Times, steps and values of each series."""
         borders = np.searchsorted(self.codes, np.arange(1, len(self.names)))
-        return zip(np.split(self.steps, borders), np.split(self.values, borders), strict=True)
+        parts = (np.split(each, borders) for each in (self.times, self.steps, self.values))
+        return zip(*parts, strict=True)
 
     def lengths(self) -> list[int]:
         """Steps of each series from its first value to its last; 0 of one without values."""
-        known = (steps[np.isfinite(values)] for steps, values in self.each())
+        known = (steps[np.isfinite(values)] for _, steps, values in self.each())
         return [int(steps[-1] - steps[0] + 1) if len(steps) else 0 for steps in known]
 
     def troubles(self) -> dict[str, SeriesTrouble]:
         """What is wrong with each series that is not as it should be."""
         many = len(self.names) > 1
         found = (
-            _trouble(name, steps, values, self.frequency, many)
-            for name, (steps, values) in zip(self.names, self.each(), strict=True)
+            trouble_of(name, times, steps, values, self.frequency, many=many)
+            for name, (times, steps, values) in zip(self.names, self.each(), strict=True)
         )
         return {each.series: each for each in found if each is not None}
-
-
-def _trouble(
-    name: str, steps: np.ndarray, values: np.ndarray, frequency: Frequency, many: bool
-) -> SeriesTrouble | None:
-    def told(trouble: str, outcome: Literal["repaired", "left_out", "kept"], how: str) -> SeriesTrouble:
-        return SeriesTrouble(series=name, trouble=trouble, outcome=outcome, how=how)
-
-    known = np.isfinite(values)
-    if not known.any():
-        return told(f"{len(values)} rows without a value", "left_out", "there is nothing to learn")
-    steps, values = steps[known], values[known]
-    twice, disagreeing, example = _doubled(steps, values)
-    if disagreeing > MOST_DISAGREEING * len(steps):
-        if not many:
-            time = frequency.written(frequency.to_times(np.array([example])))[0]
-            raise DataError(
-                f"{twice:,} rows have the same time as another row and {disagreeing:,} of them another value, the first"
-                f" at {_written(time)}.",
-                suggestions=(
-                    "Name the column that tells series apart in `seriesColumn`.",
-                    "Or put the rows of each time together (sum or mean) before they come here, or set a longer "
-                    "`frequency`.",
-                ),
-            )
-        return told(f"{disagreeing:,} of {len(steps):,} rows disagree with another of the same time", "left_out",
-                    "which of them is true cannot be told")  # fmt: skip
-    filled = int(steps[-1] - steps[0] + 1 - len(np.unique(steps)))
-    if filled > MOST_FILLED * (steps[-1] - steps[0] + 1):
-        return told(f"{filled:,} of {steps[-1] - steps[0] + 1:,} steps are missing", "left_out",
-                    "more than half of it would be made up")  # fmt: skip
-    if filled:
-        return told(f"{filled:,} of {steps[-1] - steps[0] + 1:,} steps are missing", "repaired",
-                    "gaps are filled on a straight line between their ends and are never scored; where no row means "
-                    "0, write zeros")  # fmt: skip
-    if disagreeing:
-        return told(f"{disagreeing} rows disagree with another of the same time", "repaired", "their mean is taken")
-    if twice:
-        return told(f"{twice} rows repeat another of the same time", "repaired", "one of them counts")
-    if len(values) > 1 and np.ptp(values) == 0:
-        return told(f"always {values[0]:g}", "kept", "a constant is forecast as what it is")
-    return None
-
-
-def _doubled(steps: np.ndarray, values: np.ndarray) -> tuple[int, int, int]:
-    """Rows that share a step with the row before, those of them with another value, and the first step of such."""
-    same = np.flatnonzero(np.diff(steps) == 0)
-    other = same[values[same] != values[same + 1]]
-    return len(same), len(other), int(steps[other[0]]) if len(other) else 0
 
 
 def _times_of_each(codes: np.ndarray, times: np.ndarray, series: int) -> list[np.ndarray]:
     order = np.lexsort((times, codes))
     ends = np.searchsorted(codes[order], np.arange(1, series))
     return [np.unique(each) for each in np.split(times[order], ends)]
-
-
-def _refuse_unread_times(values: pd.Series, table: Table, name: str) -> None:
-    """Refuse a time column of which values are no times, with examples and their rows."""
-    if pd.api.types.is_datetime64_any_dtype(values.dtype):
-        return
-    if values.dtype != object and values.dtype != bool and (values.dropna() % 1 == 0).all():
-        return
-    if values.dtype == object:
-        bad = values[values.notna() & pd.to_datetime(values, errors="coerce", format="ISO8601", utc=True).isna()]
-        of = f"{len(bad):,} of {values.notna().sum():,} values are no dates"
-        bad = values.dropna() if not len(bad) else bad
-    else:
-        bad = values[values % 1 != 0] if values.dtype != bool else values
-        of = f"{len(bad):,} of {len(values):,} values are neither dates nor whole numbers"
-    first = bad.head(3)
-    shown = ", ".join(f"{str(value)!r} in row {row + 1:,}" for row, value in zip(first.index, first, strict=True))
-    raise DataError(
-        f"timeColumn '{name}' cannot be read: {of}, such as {shown}.",
-        suggestions=(
-            "Write times as YYYY-MM-DD or YYYY-MM-DD HH:MM:SS, all in one form, or as whole-number steps.",
-            "Name another timeColumn.",
-        ),
-    )
 
 
 def _left_out_rows(frame: pd.DataFrame, labels: pd.Series, spec: TrainingSpec) -> list[Decision]:
@@ -412,11 +335,10 @@ def _none_left(troubles: dict[str, SeriesTrouble], what: str, *remedies: str) ->
 
 
 def _frequency_decision(spec: TrainingSpec, frequency: Frequency) -> Decision:
-    told = frequency.alias if frequency.alias is not None else f"whole numbers by {frequency.step}"
     asked = spec.frequency is not None
     return Decision(
         decision="frequency",
-        value=told,
+        value=frequency.told,
         rule="frequency.asked" if asked else "frequency.inferred",
         reason="The spec says so." if asked else "The commonest distance between neighbouring times.",
         evidence={"asked": spec.frequency} if asked else {},
@@ -427,7 +349,3 @@ def _frequency_decision(spec: TrainingSpec, frequency: Frequency) -> Decision:
 def _choose(decision: str, table: Sequence[Choice[SeriesFacts]], facts: SeriesFacts, override: str) -> Decision:
     chosen = choose(decision, table, facts, override)
     return chosen.model_copy(update={"value": int(chosen.value(facts))})
-
-
-def _written(time: Any) -> str:
-    return str(pd.Timestamp(time)) if isinstance(time, np.datetime64) else str(time)

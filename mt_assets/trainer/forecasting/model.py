@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mt_assets.trainer.data.frames import as_datetime, canonical
 from mt_assets.trainer.errors import DataError
 from mt_assets.trainer.forecasting.forecaster import FittedForecaster
+from mt_assets.trainer.forecasting.history import History, read_history
 from mt_assets.trainer.forecasting.intervals import Intervals
 from mt_assets.trainer.forecasting.layout import SeriesLayout
 from mt_assets.trainer.forecasting.panel import TIME, Panel
 from mt_assets.trainer.forecasting.preprocessing import SeriesPreprocessor
-from mt_assets.trainer.forecasting.rows import in_zone, index_frame, series_labels
+from mt_assets.trainer.forecasting.rows import SeriesRows
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,13 +105,17 @@ class ForecastModel:
         DataError
             A column is missing, no series has a value, or rows with what is known ahead.
         """
-        made = self.forecast(frame)
+        return self.told(read_history(frame, self.layout))
+
+    def told(self, history: History) -> pd.DataFrame:
+        """The forecasts that follow a history, as the data writes series and times; see `predict`."""
+        made = self._of(history)
         layout, horizon = self.layout, self.layout.horizon
         columns: dict[str, Any] = {}
-        if layout.series:
-            columns[layout.series] = np.repeat(np.array(made.names, dtype=object), horizon)
-        times = layout.frequency.written(made.times.reshape(-1))
-        columns[layout.time] = in_zone(times, layout.zone)
+        if layout.series and history.labels is not None:
+            each = np.repeat(np.arange(len(made.names)), horizon)
+            columns[layout.series] = history.labels.iloc[each].reset_index(drop=True)
+        columns[layout.time] = history.told(made.times.reshape(-1))
         columns[f"predicted_{self.target}"] = made.values.reshape(-1)
         columns[f"lower_{self.target}"] = made.quantiles[:, :, 0].reshape(-1)
         columns[f"upper_{self.target}"] = made.quantiles[:, :, -1].reshape(-1)
@@ -123,12 +127,16 @@ class ForecastModel:
 
     def forecast(self, frame: pd.DataFrame) -> Forecasts:
         """Forecasts that follow the history in a frame; see `predict`."""
-        rows_of, preprocessor = self._own_rows(frame)
-        rows = index_frame(rows_of, preprocessor.layout)
-        history = preprocessor.gather(rows, rows_of)
+        return self._of(read_history(frame, self.layout))
+
+    def _of(self, known: History) -> Forecasts:
+        learned = self.preprocessor
+        preprocessor = SeriesPreprocessor(known.layout, learned.known, learned.past, known.rows.positions[:0])
+        history = preprocessor.gather(known.rows, known.frame)
         if preprocessor.known:
-            self._refuse_without_future(preprocessor, history, rows_of)
-        return self.ahead(history, preprocessor.future(history, rows, rows_of, self.layout.steps), preprocessor)
+            self._refuse_without_future(preprocessor, history, known.rows)
+        future = preprocessor.future(history, known.rows, known.frame, self.layout.steps)
+        return self.ahead(history, future, preprocessor)
 
     def ahead(self, history: Panel, future: pd.DataFrame, preprocessor: SeriesPreprocessor) -> Forecasts:
         """Forecasts that follow a panel."""
@@ -138,34 +146,8 @@ class ForecastModel:
         times = future[TIME].to_numpy().reshape(len(history), steps)[:, gap:]
         return Forecasts(preprocessor.layout.names, times, values, self.intervals.quantiles(values, history.scales()))
 
-    def _own_rows(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, SeriesPreprocessor]:
-        """The rows as they were learned from, and the preprocessor for the series that are there."""
-        missing = [name for name in self.features if name not in frame.columns]
-        if missing:
-            raise DataError(
-                f"The data has no column {', '.join(map(repr, missing))}, which the model forecasts from.",
-                suggestions=(f"It needs the columns {', '.join(self.features)}.",),
-            )
-        rows = canonical(frame[list(self.features)]).reset_index(drop=True)
-        layout = self.layout
-        if rows[layout.time].dtype == object:
-            rows[layout.time] = as_datetime(rows[layout.time])
-        if rows[layout.time].dtype != object and rows[layout.time].isna().all():
-            raise DataError(f"No value of {layout.time!r} can be read as a time.")
-        labels = series_labels(rows, layout.series)
-        known = rows[layout.target].notna() & rows[layout.time].notna()
-        names = tuple(sorted(set(labels[known].dropna())))
-        if not names:
-            raise DataError(
-                f"There is no row with a value of {layout.target!r} and of {layout.time!r}, so that there is no history"
-                " to forecast from.",
-                suggestions=("Hand over the history of each series, up to the last known value.",),
-            )
-        own = layout.model_copy(update={"names": names})
-        return rows, SeriesPreprocessor(own, self.preprocessor.known, self.preprocessor.past, rows.index[:0].to_numpy())
-
-    def _refuse_without_future(self, preprocessor: SeriesPreprocessor, history: Panel, frame: pd.DataFrame) -> None:
-        covered = preprocessor.covered(history, index_frame(frame, preprocessor.layout), self.layout.steps)
+    def _refuse_without_future(self, preprocessor: SeriesPreprocessor, history: Panel, rows: SeriesRows) -> None:
+        covered = preprocessor.covered(history, rows, self.layout.steps)
         short = np.flatnonzero(~covered.all(axis=1))
         if len(short):
             name = preprocessor.layout.names[short[0]]

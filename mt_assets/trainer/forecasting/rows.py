@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from mt_assets.trainer.errors import DataError
 from mt_assets.trainer.forecasting.frequency import Steps
 
 if TYPE_CHECKING:
@@ -82,6 +83,42 @@ def zone_of(table: Table, column: str) -> str | None:
     kind = table.schema.field(column).type
     zone: str | None = getattr(kind, "tz", None)
     return zone
+
+
+def refuse_unread_times(values: pd.Series, name: str) -> None:
+    """Refuse a column of which values are neither times nor whole numbers, with examples and their rows.
+
+    Parameters
+    ----------
+    values : pandas.Series
+        Canonical, with positions as index.
+    name : str
+
+    Raises
+    ------
+    DataError
+    """
+    if pd.api.types.is_datetime64_any_dtype(values.dtype):
+        return
+    if values.dtype != object and values.dtype != bool and (values.dropna() % 1 == 0).all():
+        return
+    if values.dtype == object:
+        bad = values[values.notna() & pd.to_datetime(values, errors="coerce", format="ISO8601", utc=True).isna()]
+        of = f"{len(bad):,} of {values.notna().sum():,} values are no dates"
+        if not len(bad):
+            bad, of = values.dropna(), "its values are text in several forms"
+    else:
+        bad = values[values % 1 != 0] if values.dtype != bool else values
+        of = f"{len(bad):,} of {len(values):,} values are neither dates nor whole numbers"
+    first = bad.head(3)
+    shown = ", ".join(f"{str(value)!r} in row {row + 1:,}" for row, value in zip(first.index, first, strict=True))
+    raise DataError(
+        f"The time column '{name}' cannot be read: {of}, such as {shown}.",
+        suggestions=(
+            "Write times as YYYY-MM-DD or YYYY-MM-DD HH:MM:SS, all in one form, or as whole-number steps.",
+            "Or take another column (`timeColumn`).",
+        ),
+    )
 
 
 def series_labels(frame: pd.DataFrame, column: str | None) -> pd.Series:

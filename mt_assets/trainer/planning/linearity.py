@@ -19,6 +19,7 @@ from mt_assets.trainer.data.profile import DataProfile, encode_target
 from mt_assets.trainer.data.roles import Role
 from mt_assets.trainer.data.splits import Splits
 from mt_assets.trainer.data.table import Table
+from mt_assets.trainer.features.columns import as_number
 
 PROBE_ROWS = 5_000
 """Learning rows on which linear and tree model are compared; both take about 0.3 s on them (1 thread, 10 columns)."""
@@ -68,8 +69,8 @@ def _as_numbers(frame: pd.DataFrame, roles: Mapping[str, Role]) -> pd.DataFrame:
         elif pd.api.types.is_datetime64_any_dtype(column.dtype):
             columns[name] = (column - pd.Timestamp(0)).dt.total_seconds()
         else:
-            columns[name] = pd.to_numeric(column, errors="coerce").astype("float64")
-    return pd.DataFrame(columns).replace([np.inf, -np.inf], np.nan)
+            columns[name] = as_number(column)
+    return pd.DataFrame(columns, index=frame.index)
 
 
 def _probe_folds(

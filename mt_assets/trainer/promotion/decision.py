@@ -94,6 +94,7 @@ def decide_promotion(
     test_digest: str = "",
     previous: PromotionDecision | None = None,
     groupings: Sequence[Grouping] = (),
+    clusters: npt.NDArray[np.int64] | None = None,
 ) -> PromotionDecision:
     """Decide whether the new model becomes the champion.
 
@@ -123,6 +124,8 @@ def decide_promotion(
         The decision before this one, to count how often the same test rows have decided.
     groupings : sequence of Grouping
         Of the test rows, see `segments.choose_groupings`.
+    clusters : ndarray [n], optional
+        See `Contest`.
 
     Raises
     ------
@@ -134,7 +137,7 @@ def decide_promotion(
     reused = previous is not None and test_digest and previous.test_digest == test_digest
     meeting = None
     if champion is not None:
-        contest = _contest(plan, spec, y_test, challenger_prediction, positive, champion, threshold)
+        contest = _contest(plan, spec, y_test, challenger_prediction, positive, champion, threshold, clusters)
         meeting = contest if isinstance(contest, str) else _meet(contest, plan, spec, groupings)
     found = meeting if isinstance(meeting, Meeting) else Meeting()
     verdict, reason = _settle(spec, gates, champion, meeting)
@@ -178,6 +181,7 @@ def _contest(
     positive: int | None,
     champion: ChampionView,
     threshold: float,
+    clusters: npt.NDArray[np.int64] | None,
 ) -> Contest | str:
     """The two models on the test rows, or why they cannot meet."""
     if not len(y_test):
@@ -196,6 +200,7 @@ def _contest(
         spec.promotion.metric or plan.metric,
         positive,
         (terms.at(threshold), terms.at(champion.threshold)),
+        clusters,
     )
 
 

@@ -73,10 +73,11 @@ def _purpose(spec: TrainingSpec, profile: DataProfile, trained: TrainedModel, pr
     target = plain(profile.target.column, LONGEST)
     classes = ", ".join(plain(label, 40) for label in profile.target.classes[:20])
     what = f"one of the classes {classes}" if classes else "a number"
-    return (
-        f"It predicts {target} ({what}) from {len(trained.facts.features)} columns. Algorithm: {trained.algorithm}.\n\n"
-        f"{plain(promotion.reason, 2_000)}"
-    )
+    does = f"It predicts {target} ({what}) from {len(trained.facts.features)} columns."
+    if series := profile.series:
+        many = f"{len(series.names):,} series" if series.series else "one series"
+        does = f"It forecasts {target} of {many}, {series.horizon} steps of {series.frequency.freq} ahead."
+    return f"{does} Algorithm: {trained.algorithm}.\n\n{plain(promotion.reason, 2_000)}"
 
 
 def _data(profile: DataProfile, splits: Splits) -> str:

@@ -20,7 +20,10 @@ from mt_assets.trainer.store.record import Record
 
 
 def _utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except OverflowError:
+        raise ValueError("in UTC it lies before the year 1 or after 9999") from None
 
 
 Moment = Annotated[datetime, AfterValidator(_utc)]

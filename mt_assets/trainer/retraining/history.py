@@ -136,6 +136,7 @@ def question(spec: "TrainingSpec", store: ModelStore) -> str:
 
 def _digest_of(path: Path) -> str:
     try:
-        return sha256(path.read_bytes()).hexdigest()
+        # A pipe or a device is refused by what reads the schema; here it would be waited for without end.
+        return sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
     except OSError:
         return "missing"

@@ -46,9 +46,9 @@ CALENDAR_COLUMNS: Final = 8
 def encoded_columns(profile: DataProfile, encoding: Encoding) -> int:
     """Columns of a table once it is encoded, or a few more."""
     many = {"text": COMPONENTS, "datetime": CALENDAR_COLUMNS}
-    columns = 0
+    columns, features = 0, profile.features
     for column in profile.columns:
-        role = profile.features.get(column.name)
+        role = features.get(column.name)
         if role == "categorical" and encoding == "one_hot":
             columns += min(column.unique + 1, MAX_ONE_HOT)
         elif role is not None:

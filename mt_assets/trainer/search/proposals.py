@@ -103,8 +103,8 @@ class Proposals:
 
     @property
     def most(self) -> float:
-        """How many trials there can be; without limit but for a grid."""
-        return len(self._known) if self._kind == "grid" else math.inf
+        """How many trials there can be: those of a grid, or as many as there are points."""
+        return len(self._known) if self._kind == "grid" else self._space.points
 
     @property
     def made_for(self) -> Any:
@@ -127,23 +127,27 @@ class Proposals:
         # Whoever comes later goes the same way as a search that was never interrupted.
         for earlier in range(self._reached, number):
             self._learn(earlier - WINDOW, before)
-            self._asked[earlier] = self._ask(earlier, before[earlier].params)
+            if earlier >= len(self._known) and self._kind in _REPLAYED:
+                self._asked[earlier] = self._draw(earlier, before[:earlier])
+            if earlier not in self._asked or _params(self._asked[earlier]) != before[earlier].params:
+                self._asked[earlier] = self._ask(earlier, before[earlier].params)
         self._learn(number - WINDOW, before)
-        self._asked[number] = self._ask(number, {})
-        if (other := self._untried(number, before)) is not None:
-            self._asked[number] = self._ask(number, other)
+        self._asked[number] = self._draw(number, before)
         self._reached = number + 1
-        return {name: value for trial in self._asked[number] for name, value in trial.params.items()}
+        return _params(self._asked[number])
 
-    def _untried(self, number: int, before: Sequence[FrozenTrial]) -> dict[str, Any] | None:
-        """A random point in place of one that was tried before, which would tell nothing; None where it was not, or
-        where no other is found: the spaces of some algorithms have but a few points."""
-        tried = [each.params for each in before]
-        if {name: value for trial in self._asked[number] for name, value in trial.params.items()} not in tried:
-            return None
+    def _draw(self, number: int, before: Sequence[FrozenTrial]) -> list[Trial]:
+        """Draw a trial in memory; in place of a point that was tried before, which would tell nothing, a random one.
+
+        Where no other is found it stays: the spaces of some algorithms have but a few points.
+        """
+        asked, tried = self._ask(number, {}), [each.params for each in before]
+        if _params(asked) not in tried or self._kind not in {*_REPLAYED, "random"}:
+            return asked
         draws = np.random.default_rng(self._seed_of(number))
-        drawn = (self._space.random(draws) for _ in range(REDRAWS))
-        return next((point for point in drawn if point not in tried), None)
+        others = (self._space.random(draws) for _ in range(REDRAWS))
+        other = next((point for point in others if point not in tried), None)
+        return asked if other is None else self._ask(number, other)
 
     def _learn(self, until: int, trials: Sequence[FrozenTrial]) -> None:
         """Tell the studies of all trials up to this one that they do not know of yet."""
@@ -190,6 +194,11 @@ class Proposals:
 
     def _seed_of(self, number: int) -> int:
         return int.from_bytes(hashlib.sha256(f"{self._seed}:{number}:".encode()).digest()[:4])
+
+
+def _params(asked: Sequence[Trial]) -> dict[str, Any]:
+    """The point that trials in memory stand for."""
+    return {name: value for trial in asked for name, value in trial.params.items()}
 
 
 def parameter_importance(

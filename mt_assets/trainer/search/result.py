@@ -133,7 +133,7 @@ class StudyResult(Record):
     resumed_trials : int
         Trials that were found finished or begun when this run started.
     stopped_by : {"trials", "timeout", "disabled", "exhausted"}
-        `exhausted`: every point of the grid was tried, and they were fewer than the trials asked for.
+        `exhausted`: every point (of the grid) was tried, and they were fewer than the trials asked for.
     front : tuple of int
         Numbers of the trials that no other beats in every objective; empty with one objective.
     parameter_importance : dict

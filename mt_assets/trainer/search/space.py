@@ -100,6 +100,11 @@ class SearchSpace:
         space = self.spaces[algorithm]
         return {parameter: _suggest(trial, self.name(algorithm, parameter), space[parameter]) for parameter in space}
 
+    @property
+    def points(self) -> float:
+        """How many different points there are; infinite where a range is continuous."""
+        return sum(math.prod(map(_count, own.values())) for own in self.spaces.values())
+
     def random(self, draws: np.random.Generator) -> dict[str, Any]:
         """A point drawn evenly, of an algorithm that has anything to search, under the study's names."""
         searched = [name for name, own in self.spaces.items() if own] or list(self.spaces)
@@ -112,6 +117,20 @@ class SearchSpace:
         algorithm = str(trial.params[CHOICE]) if self.several else next(iter(self.spaces))
         of_study = {parameter: self.name(algorithm, parameter) for parameter in self.spaces[algorithm]}
         return algorithm, {own: trial.params[name] for own, name in of_study.items() if name in trial.params}
+
+
+def _count(distribution: BaseDistribution) -> float:
+    """Values of a distribution."""
+    match distribution:
+        case CategoricalDistribution(choices=choices):
+            return len(choices)
+        case IntDistribution(low=low, high=high, step=step):
+            return (high - low) // step + 1
+        case FloatDistribution(low=low, high=high, step=float(step)):
+            return round((high - low) / step) + 1
+        case FloatDistribution(low=low, high=high):
+            return 1 if low == high else math.inf
+    return math.inf
 
 
 def _holds(distribution: BaseDistribution, value: Any) -> bool:

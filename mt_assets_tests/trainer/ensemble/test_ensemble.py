@@ -195,7 +195,7 @@ def test_evaluation_and_importance_are_those_of_the_ensemble(trainings: Any, kin
         "profile": training.profile, "splits": training.splits,
     }  # fmt: skip
     folds = out_of_fold(training.best, training.study, training.folder, training.splits)
-    evaluation = evaluate(**facts, cross_validation=folds)
+    evaluation = evaluate(**facts, out_of_fold=folds)
     goal = Goal.of(training.plan, training.profile.target.positive)
     scores = [
         goal.judge(targets(training.table, training.profile, fold.positions).to_numpy(), fold.prediction).score

@@ -33,7 +33,7 @@ def library(
     rng = np.random.default_rng(seed)
     signal = rng.normal(size=rows)
     guesses = [signal + rng.normal(scale=noise, size=rows) for _ in range(candidates)]
-    if METRICS[goal.metric].tasks == ("regression",):
+    if "regression" in METRICS[goal.metric].tasks:
         y, predictions = 1e-9 * signal, [1e-9 * guess for guess in guesses]
     else:
         y = (signal > 0.3).astype(np.int64)

@@ -31,13 +31,13 @@ class Training:
     table: Table
     profile: DataProfile
     splits: Splits
-    cross_validation: tuple[FoldPrediction, ...]
+    out_of_fold: tuple[FoldPrediction, ...]
 
     def evaluate(self) -> Evaluation:
         return evaluate(**self.__dict__)
 
     def explain(self) -> FeatureImportance:
-        return explain(**{name: value for name, value in self.__dict__.items() if name != "cross_validation"})
+        return explain(**{name: value for name, value in self.__dict__.items() if name != "out_of_fold"})
 
 
 @pytest.fixture(scope="session")

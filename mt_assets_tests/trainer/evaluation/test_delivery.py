@@ -47,7 +47,7 @@ def weighted(train: Any, churn: pd.DataFrame) -> Any:
 
 
 def out_of_fold(training: Any) -> tuple[np.ndarray, np.ndarray]:
-    together = pooled(training.cross_validation)
+    together = pooled(training.out_of_fold)
     return targets(training.table, training.profile, together.positions).to_numpy(), together.prediction
 
 
@@ -89,8 +89,8 @@ def test_label_metrics_are_those_of_what_predict_says(careful: Any, found: Evalu
 def test_fold_metrics_use_thresholds_of_the_other_folds(careful: Any, found: Evaluation) -> None:
     goal = Goal.of(careful.plan, careful.profile.target.positive)
     recalls = []
-    for number, fold in enumerate(careful.cross_validation):
-        others = pooled(tuple(each for at, each in enumerate(careful.cross_validation) if at != number))
+    for number, fold in enumerate(careful.out_of_fold):
+        others = pooled(tuple(each for at, each in enumerate(careful.out_of_fold) if at != number))
         y = targets(careful.table, careful.profile, others.positions).to_numpy()
         threshold = goal.best(y, others.prediction).threshold
         own = targets(careful.table, careful.profile, fold.positions).to_numpy()
@@ -170,12 +170,12 @@ def test_a_constraint_missed_by_chance_on_other_folds_counts_as_kept(careful: An
     missed = 0
     for bound in (0.45, 0.5, 0.55, 0.6, 0.65):
         plan = careful.plan.model_copy(update={"constraints": {"precision": f">={bound}"}})
-        delivery = decide_delivery(plan, careful.table, careful.profile, careful.cross_validation)
+        delivery = decide_delivery(plan, careful.table, careful.profile, careful.out_of_fold)
         assert delivery.tuned and not delivery.warnings
         goal = Goal.of(plan, careful.profile.target.positive)
         y, _ = out_of_fold(careful)
-        truth = pd.Series(y, index=pooled(careful.cross_validation).positions)
-        crossed = pooled_delivery(cross_fitted(goal, delivery, careful.cross_validation, truth, plan.seed))
+        truth = pd.Series(y, index=pooled(careful.out_of_fold).positions)
+        crossed = pooled_delivery(cross_fitted(goal, delivery, careful.out_of_fold, truth, plan.seed))
         missed += score("precision", y, crossed.fold.prediction, goal.positive, crossed.terms) < bound
     assert missed
 
@@ -204,7 +204,7 @@ def test_tuning_that_does_not_hold_on_other_folds_is_left(train: Any) -> None:
 def test_one_fold_is_cut_into_parts_and_repeats_are_joined(careful: Any) -> None:
     goal = Goal.of(careful.plan, careful.profile.target.positive)
     delivery = Delivery(threshold=0.3, tuned=True)
-    first = careful.cross_validation[0]
+    first = careful.out_of_fold[0]
     truth = targets(careful.table, careful.profile, first.positions)
     (alone,) = cross_fitted(goal, delivery, (first,), truth, 0)
     assert len(np.unique(alone.terms.threshold)) > 1

@@ -48,7 +48,7 @@ def test_binary(train: Train, tmp_path: Path) -> None:
     assert found.baseline == pytest.approx(prior)
     by_fold = [
         all_metrics("classification", truth(training, fold.positions), fold.prediction, target.positive)
-        for fold in training.cross_validation
+        for fold in training.out_of_fold
     ]
     assert found.validation == pytest.approx(by_fold[0])
     for name in found.test:
@@ -96,7 +96,7 @@ def test_regression(train: Train) -> None:
 def test_without_test_rows_it_is_out_of_fold_and_says_so(train: Train) -> None:
     training = train(labelled(load_iris, ["a", "b", "c"]), "target", "logistic_regression", testSize=0)
     found = training.evaluate()
-    together = pooled(training.cross_validation)
+    together = pooled(training.out_of_fold)
     np.testing.assert_array_equal(together.positions, np.sort(training.splits.learning))
     assert found.out_of_fold
     assert "out-of-fold" in found.note

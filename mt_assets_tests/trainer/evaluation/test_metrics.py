@@ -124,7 +124,7 @@ def test_score_is_the_same_number_and_direction_is_told() -> None:
     for name, value in all_metrics("classification", y, p, 1).items():
         assert score(name, y, p, 1) == value
     assert {name for name, direction in DIRECTION.items() if direction == "minimize"} == {
-        "log_loss", "brier", "cost", "rmse", "mae", "mape", "median_ae",
+        "log_loss", "brier", "cost", "rmse", "mae", "mape", "median_ae", "mase", "smape",
     }  # fmt: skip
     assert METRICS["rmse"].gain(1.0, 3.0) == 2.0
     assert METRICS["r2"].gain(1.0, 3.0) == -2.0

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+import math
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,13 @@ import pyarrow as pa
 from mt_assets.trainer.errors import DataError
 
 BLOCK = 1 << 20
+
+MOST_EXPANSION = 200
+"""Times its own size that a compressed file may hold. Tables of text hold 3 to 50 times; 10 kB of zst can hold all that
+a disk has."""
+
+EXPANSION_FLOOR = 1 << 28
+"""Bytes up to which a file may hold as many times its size as it likes, since they do no harm."""
 
 COMPRESSIONS: dict[str, Callable[[Path], IO[bytes]]] = {
     ".gz": gzip.open,  # type: ignore[dict-item]  # opened for reading bytes when nothing else is asked for
@@ -82,10 +90,30 @@ class DataFile:
             raise self.unreadable(error) from error
 
     def blocks(self) -> Iterator[bytes]:
-        """Its content, decompressed, in blocks of a megabyte."""
+        """Its content, decompressed, in blocks of a megabyte.
+
+        Raises
+        ------
+        DataError
+            As `open`, and where more comes out of a compressed file than any table would hold (`MOST_EXPANSION`).
+        """
+        most = max(EXPANSION_FLOOR, MOST_EXPANSION * self.path.stat().st_size) if self.compression else math.inf
+        held = 0
         with self.open() as raw:
             while block := raw.read(BLOCK):
+                held += len(block)
+                if held > most:
+                    break
                 yield block
+        if held > most:
+            raise DataError(
+                f"The file {self} holds more than {MOST_EXPANSION} times its size, which is what a compressed file may "
+                "hold that is read as it stands; no table of text comes near it.",
+                suggestions=(
+                    f"If it is meant, decompress it yourself and name {self.shown.removesuffix(self.path.suffix)}.",
+                    "Else write or download it again.",
+                ),
+            )
 
     def unreadable(self, error: Exception) -> DataError:
         """The error for a file that breaks off, is damaged or may not be read."""

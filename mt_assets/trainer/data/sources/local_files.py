@@ -8,6 +8,14 @@ from mt_assets.trainer.data.sources.data_file import DataFile
 from mt_assets.trainer.data.sources.formats import format_of, readable_suffixes
 from mt_assets.trainer.errors import DataError
 
+_HERE = ("file://", "local://")
+"""What addresses of this machine begin with."""
+
+
+def on_this_machine(name: str) -> bool:
+    """Whether a name is a path, and no address."""
+    return "://" not in name or name.startswith(_HERE)
+
 
 def local_files(name: str) -> list[DataFile]:
     """The files that a path means, in the order of their names.
@@ -18,9 +26,9 @@ def local_files(name: str) -> list[DataFile]:
     Raises
     ------
     DataError
-        There is none, or the one has a suffix that cannot be read.
+        There is none, it is no regular file (a pipe would be waited for without end), or its suffix cannot be read.
     """
-    path = Path(name).expanduser()
+    path = _path_of(name)
     if path.is_file():
         if not format_of(path.name):
             raise DataError(
@@ -38,6 +46,11 @@ def local_files(name: str) -> list[DataFile]:
             f"The folder {path} holds no table itself{', but folders in it do' if deeper else ''}.",
             suggestions=(f"Name {path / '**'} for all folders in it." if deeper else "Name another folder.",),
         )
+    if path.exists():
+        raise DataError(
+            f"{path} is no regular file, but a pipe, a socket or a device.",
+            suggestions=("Write the table into a file and name that.",),
+        )
     beside = [item.name for item in path.parent.iterdir() if item.is_file()] if path.parent.is_dir() else []
     near = nearest(path.name, beside)
     raise DataError(
@@ -45,6 +58,20 @@ def local_files(name: str) -> list[DataFile]:
         + ("" if path.parent.is_dir() or _is_pattern(path) else f" The folder {path.parent} does not exist either."),
         suggestions=(f"Did you mean {path.parent / near}?" if near else "Check the path.",),
     )
+
+
+def _path_of(name: str) -> Path:
+    try:
+        path = Path(re.sub(f"^({'|'.join(_HERE)})", "", name)).expanduser()
+        path.exists()
+    except RuntimeError:  # of an unknown user
+        return Path(name)
+    except OSError as error:
+        raise DataError(
+            f"The path {name[:80]}{'…' if len(name) > 80 else ''} cannot be looked at: {str(error.strerror).lower()}.",
+            suggestions=("Check the path.",),
+        ) from error
+    return path
 
 
 def is_table(name: str) -> bool:

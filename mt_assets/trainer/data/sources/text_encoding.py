@@ -83,8 +83,12 @@ def _decodes(decoder: codecs.IncrementalDecoder, block: bytes, final: bool = Fal
 
 def _whole_utf16(file: DataFile, kind: str) -> str:
     decoder = codecs.getincrementaldecoder("utf-16")()
-    if all(_decodes(decoder, block) for block in file.blocks()) and _decodes(decoder, b"", final=True):
-        return "utf-16"
+    try:
+        # UTF-32 begins with the same mark, and reads as UTF-16 with a NUL behind each letter.
+        if not any("\0" in decoder.decode(block) for block in file.blocks()) and not decoder.decode(b"", final=True):
+            return "utf-16"
+    except UnicodeDecodeError:
+        pass
     raise _not_text(file, kind)
 
 

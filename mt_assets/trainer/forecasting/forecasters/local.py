@@ -1,4 +1,4 @@
-"""Forecasters that model each series by itself: the loop over series, and what stands in where a model cannot be fitted.
+"""Models of single series: the loop over the series, and what stands in where a model cannot be fitted.
 
 What belongs here: what is the same for all of them. What does not: any one model.
 """
@@ -21,9 +21,9 @@ RUNAWAY: Final = 10.0
 """A forecast that leaves the range of its series by more than ten times that range is taken for a failed fit."""
 
 LONGEST: Final = 1_000
-"""Steps, or four seasons where that is more, that a model of one series is fitted on: older ones say little of its level
-and trend. On weekly CO2, hourly electricity and monthly sunspots forecasts from the last 1,000 steps were as good as
-from 2,000 or better (theta: MASE 0.35 and 0.74 on CO2) in half of the time."""
+"""Steps, or four seasons where that is more, that a model of one series is fitted on: older ones say little of its
+level and trend. On weekly CO2, hourly electricity and monthly sunspots forecasts from the last 1,000 steps were as good
+as from 2,000 or better (theta: MASE 0.35 and 0.74 on CO2) in half of the time."""
 
 LIBRARY_BYTES: Final = 150e6
 """What the forecasting libraries take when they are loaded."""
