@@ -70,8 +70,13 @@ def train(
 
     began.set(_process_began())
 
-    with narrated(out, training_spec):
-        outcome = run_training(training_spec)
+    try:
+        with narrated(out, training_spec):
+            outcome = run_training(training_spec)
+    except TrainerError as error:
+        if output:
+            TrainingResult(success=False, error=failure_report(error, phase="start")).write(output)
+        raise
     if output:
         outcome.result.write(output)
     if training_spec.options.verbosity > 0 or not outcome.result.success:

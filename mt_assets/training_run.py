@@ -3,10 +3,11 @@
 import logging
 import os
 import shutil
+import signal
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -16,15 +17,18 @@ from filelock import FileLock
 
 from mt_assets.assembly import build_definitions
 from mt_assets.automation.jobs import searched, training_job_name
+from mt_assets.ending import signals_noted
 from mt_assets.resources.model_runs import ATTENDED_TAG, PROCESS_TAG, ROUND_TAG, this_process
 from mt_assets.resources.narrator import narrator
 from mt_assets.resources.recording import record_failure, record_pending
 from mt_assets.resources.tracking import MlflowTracking
 from mt_assets.result import ErrorReport, TrainingResult
 from mt_assets.spec import TrainingSpec
-from mt_assets.trainer.errors import StoreError, TrainingError
-from mt_assets.trainer.recovery.failures import UNEXPLAINED, exit_code, interrupted
+from mt_assets.trainer.errors import StoreError, TrainerError, TrainingError
+from mt_assets.trainer.recovery.causes import INTERRUPTED, TERMINATED
+from mt_assets.trainer.recovery.failures import UNEXPLAINED, exit_code, failure_report, interrupted, terminated
 from mt_assets.trainer.reporting.result import failed_result
+from mt_assets.trainer.search.workers import end_host
 from mt_assets.trainer.store.home import home_folder
 from mt_assets.trainer.store.model_store import ModelStore, RunStore
 from mt_assets.trainer.store.versions import AssetVersion
@@ -148,12 +152,34 @@ def _is_whole(store: ModelStore, result: AssetVersion) -> bool:
 def _execute(
     spec: TrainingSpec, selection: Sequence[dg.AssetKey] | None, tags: Mapping[str, str] | None = None
 ) -> Outcome:
-    ensure_instance()
-    run_id = str(uuid.uuid4())
-    store = ModelStore(home_folder(), spec.name)
+    run_id, store = str(uuid.uuid4()), ModelStore(home_folder(), spec.name)
+
+    def ended_by_force(number: int) -> None:
+        store.record_failure(run_id, _ended_by(number, "a step that could not be interrupted").model_dump())
+        end_host()
+
+    with signals_noted(ended_by_force) as signals:
+        try:
+            ensure_instance()
+            done = _execute_job(spec, run_id, selection, tags)
+        except TrainerError:
+            raise
+        except Exception as error:  # of Dagster's own history: a full disk, a locked or a damaged database
+            return _failed(spec, store, run_id, failure_report(error, phase="start"))
+        made = store.current("training_result")
+        if made is None or made.run_id != run_id:
+            return _failed(spec, store, run_id, _outside_failure(done, signals.last()))
+    finished = store.get(made.address)
+    assert isinstance(finished, TrainingResult)
+    return Outcome(finished, 0 if done.success else MISSED_GATE, run_id)
+
+
+def _execute_job(
+    spec: TrainingSpec, run_id: str, selection: Sequence[dg.AssetKey] | None, tags: Mapping[str, str] | None
+) -> dg.ExecuteInProcessResult:
     with dg.DagsterInstance.get() as instance, _quiet_dagster(spec):
         job = build_definitions([spec]).resolve_job_def(training_job_name(spec.name))
-        done = job.execute_in_process(
+        done: dg.ExecuteInProcessResult = job.execute_in_process(
             instance=instance,
             run_id=run_id,
             asset_selection=selection,
@@ -161,32 +187,50 @@ def _execute(
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": _log_level(spec)}}}},
         )
-    made = store.current("training_result")
-    if made is None or made.run_id != run_id:
-        if store.failure(run_id) is None:
-            store.record_failure(run_id, _outside_failure(done).model_dump())
+    return done
+
+
+def _failed(spec: TrainingSpec, store: ModelStore, run_id: str, told: ErrorReport) -> Outcome:
+    """Write down and tell what stopped a run, as far as the disk allows: the phase has done so where it could."""
+    known = store.failure(run_id)
+    report = told if known is None or told.cause in (TERMINATED, INTERRUPTED) else ErrorReport.model_validate(known)
+    with suppress(OSError):
+        if known is None or report is told:
+            store.record_failure(run_id, report.model_dump())
         record_failure(spec, store, MlflowTracking(), run_id)
-        result = failed_result(spec, store, run_id)
-        return Outcome(result, exit_code(result.error) if result.error else 1, run_id)
-    finished = store.get(made.address)
-    assert isinstance(finished, TrainingResult)
-    return Outcome(finished, 0 if done.success else MISSED_GATE, run_id)
+    return Outcome(failed_result(spec, store, run_id, report), exit_code(report), run_id)
 
 
-def _outside_failure(done: dg.ExecuteInProcessResult) -> ErrorReport:
-    """Report a failure that was no phase's own, from what Dagster noted of it."""
+def _outside_failure(done: dg.ExecuteInProcessResult, number: int | None) -> ErrorReport:
+    """Report a failure from what Dagster noted of it: one that was no phase's own, or that could not be written down.
+
+    Parameters
+    ----------
+    done : ExecuteInProcessResult
+    number : int or None
+        The signal that the process got.
+    """
     for event in done.all_events:
         error = getattr(event.event_specific_data, "error", None)
         if event.is_failure and error:
             phase = (event.step_key or "start").rpartition("__")[2]
+            if number:  # whatever a library made of it
+                return _ended_by(number, phase)
+            own = getattr(event.event_specific_data, "user_failure_data", None)
+            if own and isinstance(told := own.metadata.get("failure"), dg.JsonMetadataValue):
+                return ErrorReport.model_validate(told.value)
             root = error
             while root.cause:
                 root = root.cause
             if root.cls_name == dg.DagsterExecutionInterruptedError.__name__:
-                return interrupted(phase)
+                return _ended_by(number, phase)
             message = root.message.strip()
             return ErrorReport(type=root.cls_name or "Error", message=message, phase=phase, cause="dagster")
-    return UNEXPLAINED
+    return _ended_by(number, "start") if number else UNEXPLAINED
+
+
+def _ended_by(number: int | None, phase: str) -> ErrorReport:
+    return terminated(phase) if number == signal.SIGTERM else interrupted(phase)
 
 
 def _log_level(spec: TrainingSpec) -> str:

@@ -1,6 +1,8 @@
-"""What tests of the whole share: a home of their own, small tables, the command line, a real tracker."""
+"""What tests of the whole share: a home of their own, small tables, the command line, a real tracker, real faults."""
 
 import os
+import random
+import resource
 import shutil
 import signal
 import socket
@@ -245,3 +247,57 @@ def mlflow_client() -> Callable[[str], Any]:
         return MlflowClient(address)
 
     return connect
+
+
+# Faults, injected for real, and taken away again, without more rights than a test has.
+
+
+@contextmanager
+def _limited(process: int, what: int, most: int) -> Iterator[None]:
+    """A living process may have no more of something; the hard limit stays, so that this can be taken back."""
+    soft, hard = resource.prlimit(process, what)
+    resource.prlimit(process, what, (most, hard))
+    try:
+        yield
+    finally:
+        resource.prlimit(process, what, (soft, hard))
+
+
+@pytest.fixture(scope="session")
+def limited() -> Callable[[int, int, int], Any]:
+    """`with limited(process, resource.RLIMIT_FSIZE, 100):` no file of the process grows beyond 100 bytes, as on a full
+    disk (`errno.EFBIG` in place of `ENOSPC`); with `RLIMIT_AS` it gets no more memory."""
+    if not hasattr(resource, "prlimit"):
+        pytest.skip("limits of other processes can be set on Linux alone")
+    return _limited
+
+
+def _flip(path: Path, seed: int = 0, where: float | None = None) -> None:
+    content = bytearray(path.read_bytes())
+    at = int(where * len(content)) if where is not None else random.Random(seed).randrange(len(content))
+    content[at] ^= 0x10
+    path.write_bytes(bytes(content))
+
+
+@pytest.fixture(scope="session")
+def flip() -> Callable[..., None]:
+    """`flip(path, seed)`: one bit of a file changes, as on a disk that fails."""
+    return _flip
+
+
+@contextmanager
+def _as_nobody() -> Iterator[None]:
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if before == 0:
+            os.seteuid(before)
+
+
+@pytest.fixture(scope="session")
+def as_nobody() -> Callable[[], Any]:
+    """`with as_nobody():` the rights of files hold, also where the tests are run by root."""
+    return _as_nobody

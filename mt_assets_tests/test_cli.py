@@ -125,7 +125,7 @@ def test_a_training_that_fails_is_exit_code_1_with_every_partial_result(
     assert result["success"] is False
     error = result["error"]
     assert set(error) == {"type", "message", "phase", "cause", "suggestions", "remediation"}
-    assert (error["type"], error["phase"], error["cause"]) == ("TrainingError", "optuna_study", "training")
+    assert (error["type"], error["phase"], error["cause"]) == ("TrainingError", "optuna_study", "not_finite")
     assert error["suggestions"]
     assert result["decisions"]
     assert result["data"]["rows"] == 120

@@ -54,6 +54,8 @@ CHECKS = {
     ("folds", "time_order"): True,
     ("folds", "train_test_shift"): False,
     ("training_plan", "near_perfect_feature"): False,
+    ("training_plan", "target_encoded_feature"): False,
+    ("preprocessor", "label_shuffle"): False,
     ("preprocessor", "fit_on_train_only"): True,
     ("optuna_study", "fit_on_train_only"): True,
     ("trained_model", "fit_on_train_only"): True,

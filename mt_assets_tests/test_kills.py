@@ -21,6 +21,7 @@ import pandas as pd
 import psutil
 import pytest
 
+from mt_assets.console import PHASES
 from mt_assets.resources.mlflow_store import connected
 from mt_assets.resources.tracking import MlflowTracking
 from mt_assets.scoring import predict
@@ -32,6 +33,15 @@ pytestmark = pytest.mark.slow
 
 KILLS = 7
 """Of the whole training, and of its main process alone; at least."""
+
+PHASE_KILLS = 50
+"""Over all phases of the graph; at least."""
+
+MOST_TRAININGS = 8
+"""Enough to hit also phases of some milliseconds."""
+
+START = "the start"
+"""Before the first phase: imports, the Dagster instance, the lock."""
 
 ASKED = {
     "algorithm": ["logistic_regression", "lightgbm", "extra_trees"],
@@ -66,7 +76,8 @@ def kill(processes: list[int]) -> None:
 
 
 def kill_everything(home: Path, process: "subprocess.Popen[bytes]") -> None:
-    os.killpg(process.pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):  # it has just ended
+        os.killpg(process.pid, signal.SIGKILL)
     kill(list(processes_of(home)))
 
 
@@ -77,11 +88,11 @@ def kill_main_process(_: Path, process: "subprocess.Popen[bytes]") -> None:
 def at_work(home: Path) -> str:
     """The phase that the last run had begun."""
     if not (home / "dagster").is_dir():
-        return "the start"
+        return START
     with dg.DagsterInstance.get() as instance:
         runs = instance.get_runs(limit=1)
         steps = instance.all_logs(runs[0].run_id, of_type=dg.DagsterEventType.STEP_START) if runs else []
-        return (steps[-1].step_key or "").rpartition("__")[2] if steps else "the start"
+        return (steps[-1].step_key or "").rpartition("__")[2] if steps else START
 
 
 def stamps(store: ModelStore) -> dict[str, int]:
@@ -240,36 +251,67 @@ def test_a_training_whose_workers_are_killed_again_and_again_gives_the_same(
         assert_same(learned(home, undisturbed.data), undisturbed.learned)
 
 
-LATE = ("Choosing", "Final fit", "Explaining", "Testing", "Judging", "Logging the run", "Registering", "Writing")
-"""What a training says when it begins each of the phases after the search."""
+def kill_in(phase: str, seconds: float, spec: Path, home: Path, told: Path) -> str | None:
+    """Start a training, kill it so many seconds after a phase has begun, and say what it was at; None: it was over."""
+    told.write_bytes(b"")
+    began = f"{PHASES[phase]} ..." if phase in PHASES else ""
+    with start(spec, told) as process:
+        while began not in told.read_text() and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(seconds)
+        killed = process.poll() is None
+        kill_everything(home, process)
+    return at_work(home) if killed else None
 
 
-def test_a_training_that_is_killed_in_every_phase_after_the_search_gives_the_same(
+EVERYTHING = {
+    **ASKED,
+    "experimentTracking": {"enabled": True},
+    "sensitiveColumns": ["category"],
+    "promotion": {"minSegment": 10},
+    "outputs": ["model_card"],
+}
+"""With every asset that a training can have."""
+
+
+def test_a_training_that_is_killed_in_every_phase_gives_the_same(
     tmp_path: Path, undisturbed: Undisturbed, write_spec: Any, customers: Any, at_home: Callable[[Path], Any]
 ) -> None:
+    """Fifty kills over the whole graph, in several trainings, until each phase was hit at least once."""
     rng, told = random.Random(5), tmp_path / "told.txt"
-    spec = write_spec(tmp_path / "churn", customers(300), **{**ASKED, "experimentTracking": {"enabled": True}})
-    with at_home(tmp_path / "home") as home:
-        for phase in LATE:
-            told.write_bytes(b"")
+    spec = write_spec(tmp_path / "churn", customers(300), **EVERYTHING)
+    hits, training, lengths = Counter[str](), 0, dict.fromkeys(PHASES, 0.3)
+    while hits.total() < PHASE_KILLS or not set(PHASES) <= set(hits):
+        training += 1
+        assert training <= MOST_TRAININGS, f"never hit: {set(PHASES) - set(hits)}"
+        with at_home(tmp_path / str(training)) as home:
+            store = ModelStore(home, "churn")
+            order = [START, *PHASES]
+            for phase in rng.sample(order, len(order)):
+                finished = stamps(store)
+                hit = kill_in(phase, rng.uniform(0, lengths.get(phase, 2.0)), spec, home, told)
+                assert finished.items() <= stamps(store).items(), "a finished fold was fitted again"
+                if hit is not None:
+                    hits[hit] += 1
+                print(f"training {training}, kill {hits.total()}: aimed at {phase}, was at {hit}", flush=True)
             with start(spec, told) as process:
-                while f"\n{phase}" not in told.read_text() and process.poll() is None:
-                    time.sleep(0.02)
-                time.sleep(rng.uniform(0, 0.5))
-                killed = process.poll() is None
-                kill_everything(home, process)
-            print(f"{phase}: {'killed' if killed else 'over already'}")
-        with start(spec, told) as process:
-            assert process.wait() == 0, told.read_text()
-        assert_nothing_left(home)
-        assert_same(learned(home, undisturbed.data), undisturbed.learned)
+                assert process.wait() == 0, told.read_text()
+            assert_nothing_left(home)
+            assert_same(learned(home, undisturbed.data), undisturbed.learned)
+            assert_told_once(store)
+            # Short phases are hit where the kill comes as soon as they begin.
+            made = {name: store.current(name) for name in PHASES}
+            lengths = {name: version.seconds for name, version in made.items() if version}
+    print(f"{hits.total()} kills in {training} trainings: {dict(hits)}; nothing lost")
 
-        store = ModelStore(home, "churn")
-        assert store.pending() == []
-        judged = [version.number for version in store.versions()]
-        assert judged == list(range(1, len(judged) + 1))
-        with connected(MlflowTracking().tracker()) as client:
-            versions = client.search_model_versions("name='churn'")
-            runs = [client.get_run(version.run_id) for version in versions]
-        assert {run.info.status for run in runs} == {"FINISHED"}
-        assert len({version.run_id for version in versions}) == len(versions) <= len(judged)
+
+def assert_told_once(store: ModelStore) -> None:
+    """The tracker knows each judged training at most once, and all that it knows is whole."""
+    assert store.pending() == []
+    judged = [version.number for version in store.versions()]
+    assert judged == list(range(1, len(judged) + 1))
+    with connected(MlflowTracking().tracker()) as client:
+        versions = client.search_model_versions("name='churn'")
+        runs = [client.get_run(version.run_id) for version in versions]
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert len({version.run_id for version in versions}) == len(versions) <= len(judged)

@@ -7,7 +7,7 @@ group, kinds and code version; reading and storing; the verdicts of checks; what
 import inspect
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -22,7 +22,8 @@ from mt_assets.resources.tracking import MlflowTracking
 from mt_assets.spec import TrainingSpec
 from mt_assets.trainer.checks import Check
 from mt_assets.trainer.clock import RunClock
-from mt_assets.trainer.recovery.failures import failure_report
+from mt_assets.trainer.recovery.failures import failure_report, interrupted
+from mt_assets.trainer.recovery.recovering import RemediedError, recovering
 from mt_assets.trainer.store.model_store import RunStore
 from mt_assets.trainer.store.record import Storable
 from mt_assets.trainer.store.versions import AssetVersion
@@ -141,7 +142,12 @@ def phase(
             started = time.monotonic()
             run.runs.narrator.began(function.__name__)
             with failure_recorded(run, function.__name__):
-                made = function(run, **{name: run.store.read(name) for name in inputs})
+                made, remedied = recovering(
+                    lambda: function(run, **{name: run.store.read(name) for name in inputs}),
+                    forget=run.store.forget_values,
+                    left=run.clock.left,
+                    tell=run.log.warning,
+                )
                 trainer.give_back()
                 parts = {last: made} if isinstance(made, Made) else dict(made)
                 verdicts = [check for part in parts.values() for check in part.checks]
@@ -150,9 +156,8 @@ def phase(
                     stop_if_blocked(spec, verdicts, blocking)
                 seconds = time.monotonic() - started
                 for name, part in parts.items():
-                    doubts = tuple(
-                        check.message for check in part.checks if not check.passed and not blocking[check.name]
-                    )
+                    failed = (check for check in part.checks if not check.passed and not blocking[check.name])
+                    doubts = (*(check.message for check in failed), *(remedied if name == last else ()))
                     version = run.store.stage(
                         name, part.value, phase=function.__name__, inputs=made_from, seconds=seconds, doubts=doubts
                     )
@@ -176,14 +181,24 @@ def _materialized(key: dg.AssetKey, version: AssetVersion, part: Made) -> dg.Mat
 
 @contextmanager
 def failure_recorded(run: PhaseRun, phase_name: str) -> Iterator[None]:
-    """Write down what stops a phase before Dagster hears of it, so that no crash of anything else can lose it."""
+    """Write down what stops a phase before Dagster hears of it, so that no crash of anything else can lose it.
+
+    Where it cannot be written down (the disk is full), Dagster is told all the same.
+    """
     try:
         yield
-    except Exception as error:
-        report = failure_report(error, phase=phase_name)
-        path = run.store.store.record_failure(run.run_id, report.model_dump())
+    except dg.DagsterExecutionInterruptedError:
+        with suppress(OSError):
+            run.store.store.record_failure(run.run_id, interrupted(phase_name).model_dump())
+        raise
+    except Exception as caught:
+        tried = caught.tried if isinstance(caught, RemediedError) else ()
+        error = caught.__cause__ if isinstance(caught.__cause__, Exception) and tried else caught
+        report = failure_report(error, phase=phase_name, remediation=tried)
+        shown: dict[str, Any] = {"failure": dg.MetadataValue.json(report.model_dump())}
+        with suppress(OSError):
+            path = run.store.store.record_failure(run.run_id, report.model_dump())
+            shown["report"] = dg.MetadataValue.path(path)
         raise dg.Failure(
-            description="\n".join([report.message, *report.suggestions]),
-            metadata={"failure": dg.MetadataValue.json(report.model_dump()), "report": dg.MetadataValue.path(path)},
-            allow_retries=False,
+            description="\n".join([report.message, *report.suggestions]), metadata=shown, allow_retries=False
         ) from error

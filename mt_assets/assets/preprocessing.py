@@ -30,21 +30,32 @@ def build_preprocessing_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefiniti
                 frozenset({"scikitlearn"}),
             )
         },
-        checks={"fit_on_train_only": True},
+        # Shuffling the values of a series takes away what its forecasts are made of.
+        checks={"fit_on_train_only": True, **({} if spec.forecasts else {"label_shuffle": False})},
         after=("training_plan",),
     )
     def preprocessor(
-        run: PhaseRun, train: Table, data_profile: DataProfile, folds: Splits, training_plan: TrainingPlan
+        run: PhaseRun,
+        raw_data: Table,
+        train: Table,
+        data_profile: DataProfile,
+        folds: Splits,
+        training_plan: TrainingPlan,
     ) -> Made:
         fitted: FittedPreprocessor | FittedSeriesPreprocessor
+        shuffled = []
         if spec.forecasts:
             fitted = trainer.fit_series_preprocessor(train, folds, data_profile)
         else:
             fitted = trainer.fit_preprocessor(training_plan, train, folds, data_profile)
+            encoder, left = fitted.transformer, run.clock.left()
+            shuffled = [
+                trainer.check_label_shuffle(raw_data, data_profile, folds, encoder, seed=spec.options.seed, left=left)
+            ]
         return Made(
             fitted,
             metadata={"features": len(fitted.feature_names), "by_column": show.table(fitted.table())},
-            checks=[trainer.check_fit_rows(folds, preprocessor=fitted)],
+            checks=[trainer.check_fit_rows(folds, preprocessor=fitted), *shuffled],
         )
 
     return [preprocessor]

@@ -20,6 +20,8 @@ CHECKS: dict[str, str] = {
     "time_order": "Every validation row is later than the rows learned from, and every test row later than both.",
     "fit_on_train_only": "Every fit saw exactly the rows it may see.",
     "near_perfect_feature": "No single column gives the target away.",
+    "target_encoded_feature": "No number is the mean target of another column's labels, made from the whole data.",
+    "label_shuffle": "With shuffled labels, nothing that is fitted is better than chance.",
     "train_test_shift": "A model cannot tell test rows from training rows.",
     "beats_baseline": "The model is better than a guess from the target alone, by more than the noise.",
     "cv_test_gap": "The test score agrees with cross-validation.",

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import dagster as dg
 
 from mt_assets.resources.model_runs import MODEL_TAG
-from mt_assets.trainer.recovery.failures import INTERRUPTED
+from mt_assets.trainer.recovery.causes import INTERRUPTED
 from mt_assets.trainer.retraining.decision import Attempts
 from mt_assets.trainer.store import lock
 from mt_assets.trainer.store.model_store import ModelStore

@@ -1,5 +1,6 @@
 # The public functions, in the order in which data flows through them. Each is imported when it is first used.
 
+from .data.encoded_target import check_target_encoded as check_target_encoded
 from .data.given import fingerprint_given as fingerprint_given
 from .data.given import read_given as read_given
 from .data.leakage import check_near_perfect as check_near_perfect
@@ -29,6 +30,7 @@ from .evaluation.fairness import assess_fairness as assess_fairness
 from .evaluation.importance import explain as explain
 from .evaluation.search_plots import learning_curve_plot as learning_curve_plot
 from .evaluation.search_plots import study_plots as study_plots
+from .features.label_shuffle import check_label_shuffle as check_label_shuffle
 from .features.preprocessor import check_fit_rows as check_fit_rows
 from .features.preprocessor import fit_preprocessor as fit_preprocessor
 from .forecasting.evaluate import check_beats_naive as check_beats_naive

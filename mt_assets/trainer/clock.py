@@ -63,5 +63,9 @@ class RunClock:
         """Seconds since the run began."""
         return time.monotonic() - self.began
 
+    def left(self) -> float:
+        """Seconds until the budget is spent; infinity without a limit."""
+        return float("inf") if self.budget is None else self.budget - self.spent()
+
     def _leaving(self, seconds: float) -> float | None:
         return None if self.budget is None else self.began + self.budget - seconds * self.slowness

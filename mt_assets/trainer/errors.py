@@ -22,14 +22,20 @@ class TrainerError(Exception):
         What the person can do, most likely remedy first; each can be acted on as it stands.
     remediation : sequence of str
         What was already tried automatically.
+    cause : str, optional
+        Name of the root cause in `recovery.causes`, where it is another than that of the class.
     """
 
     exit_code: ClassVar[int] = 1
+    cause: str = "training"
 
-    def __init__(self, message: str, *, suggestions: Sequence[str] = (), remediation: Sequence[str] = ()) -> None:
+    def __init__(
+        self, message: str, *, suggestions: Sequence[str] = (), remediation: Sequence[str] = (), cause: str = ""
+    ) -> None:
         if len(message) > LONGEST_MESSAGE:
             message = f"{message[: LONGEST_MESSAGE // 2]} … {message[-LONGEST_MESSAGE // 2 :]}"
         super().__init__(message)
+        self.cause = cause or self.cause
         self.message = message
         self.suggestions = tuple(suggestions)
         self.remediation = tuple(remediation)
@@ -39,16 +45,20 @@ class SpecError(TrainerError):
     """The training spec asks for something that does not exist or cannot be."""
 
     exit_code = 2
+    cause = "spec_or_data"
 
 
 class DataError(TrainerError):
     """The data cannot be read, or cannot be learned from as the spec asks."""
 
     exit_code = 2
+    cause = "spec_or_data"
 
 
 class UnsettledError(DataError):
     """The data changed while it was read, or is still being written; a moment later it can be read."""
+
+    cause = "data_changed"
 
 
 class TrainingError(TrainerError):
@@ -57,3 +67,5 @@ class TrainingError(TrainerError):
 
 class StoreError(TrainerError):
     """Stored state is missing, damaged or from another version of its inputs."""
+
+    cause = "damaged_state"

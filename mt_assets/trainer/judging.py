@@ -6,7 +6,7 @@ from mt_assets.spec import TrainingSpec
 from mt_assets.trainer.data.profile import DataProfile, encode_target
 from mt_assets.trainer.data.splits import Splits
 from mt_assets.trainer.data.table import Table
-from mt_assets.trainer.errors import DataError
+from mt_assets.trainer.errors import DataError, StoreError
 from mt_assets.trainer.evaluation.evaluate import Evaluation
 from mt_assets.trainer.evaluation.fairness import Fairness
 from mt_assets.trainer.evaluation.importance import FeatureImportance
@@ -45,10 +45,12 @@ def judge(
 
     Rows that the champion was trained on are left out of the comparison.
 
+    A champion whose model cannot be read is not compared, and stays until a person promotes another version.
+
     Raises
     ------
     StoreError
-        If the champion's model cannot be read.
+        If it cannot be read which rows the champion was trained on.
     """
     store = run.store
     version = store.add_version(
@@ -109,10 +111,14 @@ def _champion_view(
     if version is None or version.run_id == run.run_id:
         return None, np.ones(len(splits.test), dtype=bool)
     before = store.get(version.addresses["folds"])
-    model = store.get(version.addresses["trained_model"])
     assert isinstance(before, Splits)
-    assert isinstance(model, TrainedModel)
     fresh = ~np.isin(splits.identities[splits.test], before.identities[before.learning])
+    try:
+        model = store.get(version.addresses["trained_model"])
+        assert isinstance(model, TrainedModel)
+        _ = model.model
+    except StoreError as error:
+        return _silent(version.number, error.message.rstrip(".")), fresh
     if model.model.classes != (tuple(profile.target.classes) or None):
         return _silent(version.number, "it knows other classes"), fresh
     try:
@@ -127,5 +133,5 @@ def _champion_view(
 
 
 def _silent(version: int, obstacle: str) -> ChampionView:
-    """A champion that the data has outgrown."""
+    """A champion that the data has outgrown, or that cannot be read."""
     return ChampionView(version=version, prediction=np.empty(0), obstacle=obstacle)

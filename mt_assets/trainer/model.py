@@ -383,7 +383,17 @@ class TrainedModel:
                 f"{self.path / MODEL_FILE} is not what was stored (its digest differs), so it is not read.",
                 suggestions=("Train the model again.",),
             )
-        return joblib.load(io.BytesIO(content))
+        try:
+            return joblib.load(io.BytesIO(content))
+        except (ImportError, AttributeError, TypeError, ValueError) as error:
+            libraries = {name: number for name, number in self.facts.versions.items() if name != "python"}
+            made_with = " ".join(f"{name}=={number}" for name, number in libraries.items())
+            raise StoreError(
+                f"{self.path / MODEL_FILE} was made with other versions than are installed, and cannot be read with "
+                f"these: {str(error).splitlines()[0][:200]}",
+                suggestions=(f"pip install {made_with}", "Or train it again: mt-assets train SPEC"),
+                cause="incompatible_version",
+            ) from error
 
     @property
     def _content(self) -> bytes:

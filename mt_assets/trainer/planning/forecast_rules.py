@@ -37,6 +37,10 @@ def candidates(facts: Facts) -> tuple[str, ...]:
     return tuple(name for name in competing(facts) if name in facts.available) if named is None else named
 
 
+QUICK_ROWS: Final = 5_000
+"""Steps of all series together up to which a fit of boosted trees on lags takes about half a second."""
+
+
 METRIC = RuleTable(
     "metric",
     (
@@ -147,10 +151,19 @@ TRIALS = RuleTable(
             ("series",),
         ),
         Rule(
+            "trials.short_series",
+            lambda f: f.rows <= QUICK_ROWS,
+            lambda f: len(candidates(f)) + 32,
+            "A fit takes little on {facts.rows:,} steps: every start configuration, and some trials to tune what"
+            " can be tuned.",
+            "hyperparameterSearch.nTrials",
+            ("rows", "folds"),
+        ),
+        Rule(
             "trials.series",
             always,
             lambda f: len(candidates(f)) + 16,
-            "One for each forecaster, and some to tune those that can be tuned; a few origins do not tell more apart.",
+            "Start configurations of each forecaster; a few origins do not tell more apart.",
             "hyperparameterSearch.nTrials",
             ("series", "folds"),
         ),

@@ -1,64 +1,16 @@
-"""What a person is told about a failure: its cause, and what can be done.
+"""What a person is told about a failure: its cause, and what can be done."""
 
-The causes are a table: an exception that no row matches is a defect of ours, and is reported as that.
-"""
-
-import errno
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Final
 
 from mt_assets.result import ErrorReport
-from mt_assets.trainer.errors import TrainerError
+from mt_assets.trainer.errors import DataError, SpecError, TrainerError
+from mt_assets.trainer.recovery.causes import CAUSES, EXIT_CODES, INTERRUPTED, TERMINATED, Cause, cause_of
+from mt_assets.trainer.store.home import home_folder
 
+GO_ON: Final = "Run the same command again: it goes on with what was finished."
 
-@dataclass(frozen=True)
-class Cause:
-    """A known cause: how it is recognised, what it is called, and what helps."""
-
-    name: str
-    matches: Callable[[Exception], bool]
-    message: str
-    suggestions: tuple[str, ...]
-
-
-CAUSES = (
-    Cause(
-        "out_of_memory",
-        lambda error: isinstance(error, MemoryError),
-        "The machine ran out of memory",
-        ("List fewer `features` in the spec.", "Name one lighter `algorithm`, for example lightgbm."),
-    ),
-    Cause(
-        "missing_module",
-        lambda error: isinstance(error, ModuleNotFoundError),
-        "A package is not installed",
-        ("Install it as the message names it, in the environment that runs Dagster.",),
-    ),
-    Cause(
-        "disk_full",
-        lambda error: isinstance(error, OSError) and error.errno == errno.ENOSPC,
-        "The disk is full",
-        ("Free space below MT_ASSETS_HOME, or set MT_ASSETS_HOME to a larger disk. Finished work is kept.",),
-    ),
-    Cause(
-        "permission_denied",
-        lambda error: isinstance(error, PermissionError),
-        "A file may not be read or written",
-        ("Give the user that runs Dagster the right to the path in the message.",),
-    ),
-)
-
-
-SPEC_OR_DATA = "spec_or_data"
-"""Cause of what the person has to mend in spec or data."""
-
-INTERRUPTED = "interrupted"
-"""Cause of a run that a person ended."""
-
-EXIT_CODES = {SPEC_OR_DATA: 2, INTERRUPTED: 130}
-"""Exit code of the command line for a cause; 1 for every other. 130 is what shells know Ctrl-C by."""
-
-UNEXPLAINED = ErrorReport(
+UNEXPLAINED: Final = ErrorReport(
     type="Unexplained",
     message="The run ended before it could say why.",
     phase="unknown",
@@ -70,11 +22,18 @@ UNEXPLAINED = ErrorReport(
 def interrupted(phase: str) -> ErrorReport:
     """Report a run that a person ended."""
     return ErrorReport(
-        type="Interrupted",
-        message="The run was interrupted.",
+        type="Interrupted", message="The run was interrupted.", phase=phase, cause=INTERRUPTED, suggestions=(GO_ON,)
+    )
+
+
+def terminated(phase: str) -> ErrorReport:
+    """Report a run that the system ended (SIGTERM)."""
+    return ErrorReport(
+        type="Terminated",
+        message="The run was told to end (SIGTERM), and ended.",
         phase=phase,
-        cause=INTERRUPTED,
-        suggestions=("Run the same command again: it goes on with what was finished.",),
+        cause=TERMINATED,
+        suggestions=(GO_ON,),
     )
 
 
@@ -83,26 +42,61 @@ def exit_code(report: ErrorReport) -> int:
     return EXIT_CODES.get(report.cause, 1)
 
 
-def failure_report(error: Exception, *, phase: str) -> ErrorReport:
-    """Say what stopped a phase."""
-    kind = type(error).__name__
+def failure_report(error: Exception, *, phase: str, remediation: Sequence[str] = ()) -> ErrorReport:
+    """Say what stopped a phase.
+
+    Parameters
+    ----------
+    error : Exception
+    phase : str
+    remediation : sequence of str
+        What was tried against it, besides what the error itself says.
+    """
+    kind, found = type(error).__name__, cause_of(error)
     if isinstance(error, TrainerError):
+        # What a person has to mend is told by the error itself, whatever it was raised from.
+        own = error.cause != type(error).cause or isinstance(error, SpecError | DataError) or found is None
         return ErrorReport(
             type=kind,
             message=error.message,
             phase=phase,
-            cause=SPEC_OR_DATA if error.exit_code == 2 else "training",
-            suggestions=error.suggestions,
-            remediation=error.remediation,
+            cause=error.cause if own or found is None else found.name,
+            suggestions=error.suggestions or (_suggestions(found, error) if found else ()),
+            remediation=(*error.remediation, *remediation),
         )
-    for cause in CAUSES:
-        if cause.matches(error):
-            message = f"{cause.message}: {error or kind}."
-            return ErrorReport(type=kind, message=message, phase=phase, cause=cause.name, suggestions=cause.suggestions)
+    if found is not None:
+        return ErrorReport(
+            type=kind,
+            message=f"{found.message}: {_one_line(error)}.",
+            phase=phase,
+            cause=found.name,
+            suggestions=_suggestions(found, error),
+            remediation=tuple(remediation),
+        )
     return ErrorReport(
         type=kind,
         message=f"Unexpected {kind} in {phase}: {error}",
         phase=phase,
         cause="defect",
         suggestions=("This is a defect of mt_assets; the run's log holds the trace to report.",),
+        remediation=tuple(remediation),
     )
+
+
+def _one_line(error: Exception) -> str:
+    """Its message without the statement that SQLAlchemy prints after it."""
+    lines = str(error).strip().splitlines()
+    return (lines[0].rstrip(".") if lines else "") or type(error).__name__
+
+
+def suggestions_for(cause: str) -> tuple[str, ...]:
+    """What can be done about a cause by its name, where nothing more is known; none where it is not in the table."""
+    found = next((each for each in CAUSES if each.name == cause), None)
+    return _suggestions(found, None) if found else ()
+
+
+def _suggestions(cause: Cause, error: BaseException | None) -> tuple[str, ...]:
+    home = home_folder()
+    path = getattr(error, "filename", None) or home
+    module = str(getattr(error, "name", None) or "the package that the message names").partition(".")[0]
+    return tuple(text.format(home=home, path=path, module=module) for text in cause.suggestions)

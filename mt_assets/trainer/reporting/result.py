@@ -1,6 +1,7 @@
 """The result of a training, put together from what its phases stored."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,13 @@ from mt_assets.trainer.checks import Check
 from mt_assets.trainer.data.profile import DataProfile
 from mt_assets.trainer.data.splits import Splits
 from mt_assets.trainer.data.table import Table
+from mt_assets.trainer.errors import StoreError
 from mt_assets.trainer.evaluation.evaluate import Evaluation
 from mt_assets.trainer.evaluation.fairness import Fairness
 from mt_assets.trainer.evaluation.importance import FeatureImportance
 from mt_assets.trainer.model import MODEL_FILE, TrainedModel
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.promotion import PromotionDecision
-from mt_assets.trainer.recovery.failures import UNEXPLAINED
 from mt_assets.trainer.reporting.card import ModelCard
 from mt_assets.trainer.reporting.tracked import ExperimentRun, RegisteredVersion
 from mt_assets.trainer.search.result import BestParams, StudyResult
@@ -84,19 +85,20 @@ def successful_result(
     return TrainingResult(success=True, **parts)
 
 
-def failed_result(spec: TrainingSpec, store: ModelStore, run_id: str) -> TrainingResult:
-    """Put together what a run that failed has left: its error, and every part that it had made."""
-    report = store.failure(run_id)
+def failed_result(spec: TrainingSpec, store: ModelStore, run_id: str, report: ErrorReport) -> TrainingResult:
+    """Put together what a run that failed has left: its error, and every part that it had made and that can be read."""
     made = {
         path.stem: version
         for path in sorted((store.folder / "current").glob("*.json"))
         if (version := store.current(path.stem)) and version.run_id == run_id
     }
-    stored = {name: store.get(version.address) for name, version in made.items()}
+    stored: dict[str, Any] = {}
+    for name, version in made.items():
+        with suppress(StoreError):
+            stored[name] = store.get(version.address)
     seconds = {version.phase: version.seconds for version in made.values()}
     doubts = [doubt for version in sorted(made.values(), key=lambda each: each.created) for doubt in version.doubts]
-    error = ErrorReport.model_validate(report) if report else UNEXPLAINED
-    return TrainingResult(success=False, error=error, **_parts(spec, stored, seconds, doubts))
+    return TrainingResult(success=False, error=report, **_parts(spec, stored, seconds, doubts))
 
 
 def check_quality_gates(promotion: PromotionDecision) -> Check:

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from mt_assets.trainer.search.candidate import CandidateResult, FoldResult
 from mt_assets.trainer.search.result import TrialRecord
 from mt_assets.trainer.search.space import SearchSpace
-from mt_assets.trainer.search.storage import open_storage, owner
+from mt_assets.trainer.search.storage import damaged_journals, open_storage, owner
 
 _TOLD: Final = "record"
 """Trial attribute with what Optuna has no place for."""
@@ -32,6 +32,10 @@ OTHER_DATA: Final = (
     "An earlier study of this model was made of other rows or columns; it is kept, and nothing of it is used."
 )
 
+JOURNAL_ASIDE: Final = (
+    "The journal of earlier studies cannot be read, and was put aside as {path}; finished fits are used."
+)
+
 _ELAPSED: Final = "elapsed"
 """Study attribute: seconds that the search was at work, in all runs together."""
 
@@ -40,6 +44,9 @@ _MEASURED: Final = "measured"
 
 _ABANDONED: Final = "abandoned"
 """Trial attribute: ended because another study of the same model began. For this search it does not exist."""
+
+_IN_VAIN: Final = "in_vain"
+"""Study attribute: how many trials do not count, since they all failed; what they failed by may be gone meanwhile."""
 
 _CUT: Final = "cut"
 """Trial attribute: ended because time was up. The next run tries it again, with all folds that it had finished."""
@@ -107,7 +114,9 @@ class Ledger:
         self.total = total
         self._space = space
         self._several = len(directions) > 1
+        damaged = damaged_journals(folder)
         storage, self.storage_name = open_storage(storage_url, folder)
+        aside = [JOURNAL_ASIDE.format(path=path) for path in sorted(damaged_journals(folder) - damaged)]
         self.study = optuna.create_study(
             study_name=name,
             storage=storage,
@@ -115,6 +124,7 @@ class Ledger:
             directions=list(directions),
             load_if_exists=True,
         )
+        self._in_vain: int = self.study.user_attrs.get(_IN_VAIN, 0)
         self.study.set_user_attr(OWNER, owner(folder))
         self.study.set_user_attr(_CONTENT, content)
         owned = [
@@ -124,7 +134,8 @@ class Ledger:
         ]
         _end_abandoned(self.study, storage, [each.study_name for each in owned])
         earlier = [each for each in owned if each._study_id < self.study._study_id]
-        self.notes = (OTHER_DATA,) if any(each.user_attrs.get(_CONTENT, content) != content for each in earlier) else ()
+        other = any(each.user_attrs.get(_CONTENT, content) != content for each in earlier)
+        self.notes = (*aside, *([OTHER_DATA] if other else []))
         self._reopen()
         self.resumed = sum(trial.state != TrialState.WAITING for trial in self.trials())
         self._elapsed: float = self.study.user_attrs.get(_ELAPSED, 0.0)
@@ -153,11 +164,15 @@ class Ledger:
         """Note what was measured; JSON values."""
         self.study.set_user_attr(_MEASURED, facts)
 
+    def forget(self) -> None:
+        """Let no trial so far count: the next run tries anew."""
+        self.study.set_user_attr(_IN_VAIN, len(self.study.get_trials(deepcopy=False)))
+
     def trials(self) -> list[FrozenTrial]:
         """The trials that count, each at its place."""
         by_number: dict[int, FrozenTrial] = {}
         place: dict[int, int] = {}
-        for trial in self.study.get_trials(deepcopy=False):
+        for trial in self.study.get_trials(deepcopy=False)[self._in_vain :]:
             if _ABANDONED in trial.user_attrs:
                 continue
             first = place.get(trial.user_attrs.get(_REPEATS, -1), trial.number)

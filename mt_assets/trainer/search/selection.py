@@ -143,8 +143,9 @@ def fold_predictions(
         result = cache.get(key)
         if result is None:
             raise TrainingError(
-                f"The result of trial {trial.number} on fold {fold} is not in {cache.folder} any more.",
-                suggestions=("Run the search again; it fits what is missing and keeps the rest.",),
+                f"The result of trial {trial.number} on fold {fold} is not in {cache.folder} any more, or damaged.",
+                suggestions=("Run the same command again: it fits what is missing, and keeps the rest.",),
+                cause="damaged_state",
             )
         rows = np.sort(splits.folds[fold].validation)
         predictions.append(FoldPrediction(fold=fold, positions=rows, prediction=result.prediction))

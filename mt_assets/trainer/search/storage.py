@@ -10,11 +10,13 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
 from mt_assets.trainer.errors import SpecError, StoreError
+from mt_assets.trainer.recovery.causes import STUDY_STORAGE
 from mt_assets.trainer.store.atomic import write_atomic
 
 JOURNAL: Final = "study.journal"
 """Where studies lie in a search's folder, unless a storage is named."""
 
+_DAMAGED: Final = f"{JOURNAL}.damaged-"
 _OWNER: Final = "study.owner"
 _JOURNAL_SCHEME: Final = "journal://"
 _DATABASES: Final = ("postgresql", "mysql", "sqlite")
@@ -93,8 +95,9 @@ def _closed(url: str, error: Exception) -> StoreError:
         f"The study storage {_without_password(url)} cannot be opened: {type(error).__name__}: {error}",
         suggestions=(
             f"Check that it can be reached from here, and that the address in {_VARIABLE} is right.",
-            f"Unset {_VARIABLE} to keep studies in a file beside the other state.",
+            f"Keep studies in a file beside the other state: unset {_VARIABLE}",
         ),
+        cause=STUDY_STORAGE,
     )
 
 
@@ -115,7 +118,20 @@ def _own_journal(path: Path) -> tuple[BaseStorage, str]:
     for leftover in path.parent.glob(f"{path.name}.lock*"):
         leftover.unlink(missing_ok=True)
     _cut_torn_line(path)
-    return JournalStorage(JournalFileBackend(str(path))), str(path)
+    try:
+        journal = JournalStorage(JournalFileBackend(str(path)))
+        journal.get_all_studies()
+    except OSError:
+        raise
+    except Exception:  # Optuna holds a journal that is no journal against no class of error
+        path.rename(path.with_name(f"{_DAMAGED}{uuid.uuid4().hex[:8]}"))
+        journal = JournalStorage(JournalFileBackend(str(path)))
+    return journal, str(path)
+
+
+def damaged_journals(folder: Path) -> set[Path]:
+    """Journals that could not be read and were put aside. The fits that they told of lie elsewhere."""
+    return set(folder.glob(f"{_DAMAGED}*"))
 
 
 def _cut_torn_line(path: Path) -> None:

@@ -29,7 +29,6 @@ from mt_assets.trainer.algorithms.registry import learner, modules_of
 from mt_assets.trainer.data.profile import DataProfile
 from mt_assets.trainer.data.splits import Splits
 from mt_assets.trainer.data.table import Table
-from mt_assets.trainer.errors import TrainingError
 from mt_assets.trainer.evaluation.goal import Goal
 from mt_assets.trainer.evaluation.metrics import DIRECTION
 from mt_assets.trainer.features.preprocessor import TablePreprocessor
@@ -38,10 +37,11 @@ from mt_assets.trainer.memory import give_back
 from mt_assets.trainer.planning.decision import Decision
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.search.candidate import Candidate, CandidateResult, FoldCache, FoldResult, content_key
+from mt_assets.trainer.search.failing import all_failed, failures_told, may_succeed_alone, stopped
 from mt_assets.trainer.search.fits import Fits, fits_of
 from mt_assets.trainer.search.fold_fits import scratch_folder
 from mt_assets.trainer.search.ledger import Ledger
-from mt_assets.trainer.search.memory import NO_ROOM, Memory
+from mt_assets.trainer.search.memory import Memory
 from mt_assets.trainer.search.pareto import pareto_front
 from mt_assets.trainer.search.proposals import WINDOW, Proposals, parameter_importance
 from mt_assets.trainer.search.pruning import Pruning
@@ -142,6 +142,8 @@ def run_search(
             job = replace(job, content=fits.content)
             with WorkerPool(job, plan.workers, modules=modules_of(plan.algorithms, plan.task)) as pool:
                 stopped_by = search.run(pool, deadline, meanwhile)
+        else:
+            search.mend(cache)
         if search.done:  # what is left are checkpoints of fits that nobody waits for any more
             for left in cache.folder.glob(f"*{SUFFIX}"):
                 left.unlink(missing_ok=True)
@@ -281,6 +283,16 @@ class _Search:
             self.folds_used = _folds_used(measured, len(self.fits.folds), self.plan.task)
             self.fits.folds = self.fits.folds[: measured["folds"]]
 
+    def mend(self, cache: FoldCache) -> None:
+        """Fit again what finished trials predicted, where its file is gone or damaged: it comes out the same.
+
+        Reads all of them, and so only where there is nothing else to do: a run that met a damaged one is started again.
+        """
+        for record in self.ledger.records():
+            for fold, key in enumerate(record.fold_keys if record.state == "complete" else ()):
+                if cache.get(key) is None:
+                    self.fits.run(Candidate(record.algorithm, record.params), fold)
+
     def _in_time(self, task: Task) -> Task:
         """The task with the time that it has, where time is limited; until a trial is complete none is ended for it."""
         if self.shares is None:
@@ -346,12 +358,14 @@ class _Search:
         self.careful = [other for other in self.careful if (other.trial, other.fold) != (task.trial, task.fold)]
         if each is None:
             return  # fitted ahead for a trial that was given up meanwhile
+        if isinstance(answer, Failure) and answer.of_machine:
+            raise stopped(answer)  # the trial stays at work, and the next run goes on with it
+        if may_succeed_alone(answer) and (task.trial, task.fold) not in self.lost:
+            # Once more, and alone: if it was memory that ran out, there is more of it now.
+            self.lost.add((task.trial, task.fold))
+            self.careful.append(task)
+            return
         if isinstance(answer, Lost):
-            if not answer.late and (task.trial, task.fold) not in self.lost:
-                # Once more, and alone: if it was memory that ran out, there is more of it now.
-                self.lost.add((task.trial, task.fold))
-                self.careful.append(task)
-                return
             again = "" if answer.late else ", for the second time"
             answer = Failure(f"{'TimeIsUp' if answer.late else 'WorkerLost'}: its process {answer.how}{again}.")
         each.answers[task.fold] = answer
@@ -405,7 +419,8 @@ class _Search:
         records = self.ledger.records()
         complete = [record for record in records if record.state == "complete"]
         if not complete:
-            raise _all_failed(records)
+            self.ledger.forget()
+            raise all_failed(records)
         best = ranked(complete, self.directions)[0]
         several = len(self.objectives) > 1
         seen = Counter(self.ledger.fold_rows())
@@ -428,7 +443,7 @@ class _Search:
                 self.direction,
             ),
             folds_key=self.fits.folds_key,
-            notes=self.ledger.notes,
+            notes=(*self.ledger.notes, *failures_told(records)),
             fold_rows=tuple(
                 FoldRows(fold=fold, encoded=encoded, fitted=fitted, stopped=stopped, fits=fits)
                 for (fold, encoded, fitted, stopped), fits in sorted(seen.items())
@@ -454,20 +469,6 @@ def _folds_used(measured: dict[str, Any], folds: int, task: str) -> tuple[Decisi
             evidence={"seconds": round(measured["seconds"], 3), "folds": folds},
             override="validationStrategy.folds",
         ),
-    )
-
-
-def _all_failed(records: tuple[TrialRecord, ...]) -> TrainingError:
-    (cause, times), *_ = Counter(record.error for record in records).most_common(1)
-    names = ", ".join(dict.fromkeys(record.algorithm for record in records))
-    suggestions = ("Try another `algorithm`.", "Look at the columns that the message names.")
-    if str(cause).startswith(NO_ROOM):
-        suggestions = (
-            "Name a lighter `algorithm`, such as lightgbm.",
-            "List fewer `features`, or give it more memory.",
-        )
-    return TrainingError(
-        f"All {len(records)} trials of {names} failed, {times} of them with {cause}.", suggestions=suggestions
     )
 
 

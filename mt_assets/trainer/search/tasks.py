@@ -62,6 +62,17 @@ class Task:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why there is no result: class and message of the error, or how the process ended."""
+    """Why there is no result: class and message of the error, or how the process ended.
+
+    Attributes
+    ----------
+    error : str
+    cause : str
+        Name of the root cause in `recovery.causes`; empty where it is not known.
+    of_machine : bool
+        Whether every candidate would fail by it as well, so that this one is not to be judged by it.
+    """
 
     error: str
+    cause: str = ""
+    of_machine: bool = False

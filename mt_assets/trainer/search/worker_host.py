@@ -109,12 +109,14 @@ def _work(connection: Connection) -> None:
 
 
 def _answer(fits: Fits, task: Task) -> FoldResult | Failure:
+    from mt_assets.trainer.recovery.causes import cause_of
     from mt_assets.trainer.search.tasks import Failure
 
     try:
         return fits.run(task.candidate, task.fold, task.deadline)
     except Exception as error:
-        return Failure(_told(error))
+        found = cause_of(error)
+        return Failure(_told(error), found.name, found.of_machine) if found else Failure(_told(error))
 
 
 def _told(error: Exception) -> str:

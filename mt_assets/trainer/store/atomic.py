@@ -2,10 +2,13 @@
 
 import os
 import shutil
+import signal
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 UNFINISHED = ".unfinished-"
 """Prefix of what is still being written; leftovers of killed processes carry it and are swept by `sweep`."""
@@ -15,16 +18,44 @@ def write_atomic(path: Path, content: bytes) -> None:
     """Replace the file at `path`, durably: a reader sees the old content or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.parent / f"{UNFINISHED}{uuid.uuid4().hex}"
+    with uninterrupted():
+        try:
+            with unfinished.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(path)
+        except OSError:
+            unfinished.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let SIGINT and SIGTERM wait for the end of the context: who is told to end finishes what it writes.
+
+    Signals reach the main thread alone; others need no protection.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived: list[int] = []
+
+    def note(number: int, _: FrameType | None) -> None:
+        arrived.append(number)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    ours = {each: handler for each, handler in before.items() if handler is not None}  # None: of other than Python
+    for each in ours:
+        signal.signal(each, note)
     try:
-        with unfinished.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except OSError:
-        unfinished.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
+        yield
+    finally:
+        for each, handler in ours.items():
+            signal.signal(each, handler)
+        for number in arrived:
+            signal.raise_signal(number)
 
 
 @contextmanager
@@ -41,12 +72,13 @@ def unfinished_folder(parent: Path) -> Iterator[Path]:
 
 def finish_folder(unfinished: Path, final: Path) -> None:
     """Rename a filled folder to its final name, durably. Where the final one exists already, it stays."""
-    for path in unfinished.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-    if not final.exists():
-        unfinished.rename(final)
-        _sync_folder(final.parent)
+    with uninterrupted():
+        for path in unfinished.iterdir():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+        if not final.exists():
+            unfinished.rename(final)
+            _sync_folder(final.parent)
 
 
 def remove_folder(folder: Path) -> None:

@@ -249,7 +249,9 @@ class ModelStore:
             return None
         except ValueError as error:
             message = f"{path} cannot be read as {kind.__name__}: it was changed by hand or by another version."
-            raise StoreError(message) from error
+            raise StoreError(
+                message, suggestions=(f"Bring it back from a backup, or: mv {path} {path}.aside",)
+            ) from error
 
     def _write(self, relative: str, record: Record) -> None:
         write_atomic(self.folder / relative, record.model_dump_json(indent=1).encode())
@@ -293,7 +295,21 @@ class RunStore:
     def previous(self, asset: str) -> Any | None:
         """Return the value of the last version of an asset that an earlier run made, or None."""
         version = self.store.current(asset)
-        return self.store.get(version.address) if version and version.run_id != self.run_id else None
+        if version is None or version.run_id == self.run_id:
+            return None
+        try:
+            return self.store.get(version.address)
+        except StoreError as error:
+            pointer = self.store.folder / "current" / f"{asset}.json"
+            raise StoreError(
+                f"The last {asset} of {self.store.name}, which this run builds on, cannot be read: {error.message}",
+                suggestions=(
+                    f"Bring the folder {self.store.folder / 'objects' / version.address} back from a backup.",
+                    f"Or begin anew with it: rm {pointer} (of folds this draws test rows anew, and the champion may"
+                    " have been trained on some of them).",
+                ),
+                cause=error.cause,
+            ) from error
 
     def kept(self, name: str) -> Any | None:
         """Return what some run has kept under a name that is no asset's, or None."""
@@ -340,6 +356,10 @@ class RunStore:
         if address not in self._values:
             self._values[address] = self.store.get(address)
         return self._values[address]
+
+    def forget_values(self) -> None:
+        """Let go of the values that were read; they are read from the store again where they are wanted."""
+        self._values.clear()
 
     def stage(
         self,

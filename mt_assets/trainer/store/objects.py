@@ -4,17 +4,23 @@ import hashlib
 import importlib
 import json
 import os
+import uuid
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from mt_assets.trainer.errors import StoreError
-from mt_assets.trainer.store.atomic import finish_folder, unfinished_folder
+from mt_assets.trainer.store.atomic import UNFINISHED, finish_folder, unfinished_folder
 from mt_assets.trainer.store.record import Storable
 
 MANIFEST = "manifest.json"
 
 
 def put(objects: Path, value: Storable) -> str:
-    """Store a value and return its address: the sha256 of its type and of the content of its files."""
+    """Store a value and return its address: the sha256 of its type and of the content of its files.
+
+    One that is stored already stays, unless its files were changed: then what is whole takes its place.
+    """
     with unfinished_folder(objects) as folder:
         value.save(folder)
         manifest = {
@@ -24,9 +30,22 @@ def put(objects: Path, value: Storable) -> str:
         text = json.dumps(manifest, sort_keys=True, indent=1)
         (folder / MANIFEST).write_text(text)
         address = hashlib.sha256(text.encode()).hexdigest()
-        finish_folder(folder, objects / address)
-        os.utime(objects / address)  # what was stored again is as young as what is new, see `retention`
+        final = objects / address
+        if final.exists() and not _is_whole(final, text):
+            final.rename(objects / f"{UNFINISHED}{uuid.uuid4().hex}")  # whoever reads it still can; swept later
+        finish_folder(folder, final)
+        os.utime(final)  # what was stored again is as young as what is new, see `retention`
     return address
+
+
+def _is_whole(folder: Path, manifest: str) -> bool:
+    """Whether a stored object has the files that its manifest names, unchanged."""
+    try:
+        return (folder / MANIFEST).read_text() == manifest and all(
+            file_digest(folder / name) == digest for name, digest in json.loads(manifest)["files"].items()
+        )
+    except (OSError, ValueError):
+        return False
 
 
 def get(objects: Path, address: str) -> Storable:
@@ -42,21 +61,35 @@ def get(objects: Path, address: str) -> Storable:
     if not manifest_path.is_file():
         raise StoreError(
             f"Stored object {address[:12]} is missing from {objects}.",
-            suggestions=["Materialize the asset again; it is made anew from its inputs."],
+            suggestions=["Materialize the asset again; it is made anew from its inputs: mt-assets train SPEC"],
         )
-    manifest = json.loads(manifest_path.read_text())
+    text = manifest_path.read_bytes()
+    if hashlib.sha256(text).hexdigest() != address:
+        raise StoreError(
+            f"{manifest_path} is not what was stored (its digest differs), so nothing of it is read.",
+            suggestions=[f"rm -r {folder}, and materialize the asset again: mt-assets train SPEC"],
+        )
+    manifest = json.loads(text)
     for name, digest in manifest["files"].items():
         path = folder / name
         if not path.is_file() or file_digest(path) != digest:
             raise StoreError(
                 f"{path} is not what was stored (its digest differs), so it is not read.",
-                suggestions=[f"Remove the folder {folder} and materialize the asset again."],
+                suggestions=[f"rm -r {folder}, and materialize the asset again: mt-assets train SPEC"],
             )
     module, _, name = manifest["type"].partition(":")
     if not module.startswith("mt_assets."):
         raise StoreError(f"Stored object {address[:12]} claims the foreign type {manifest['type']}; it is not read.")
-    kind: type[Storable] = getattr(importlib.import_module(module), name)
-    return kind.load(folder)
+    try:
+        kind: type[Storable] = getattr(importlib.import_module(module), name)
+        return kind.load(folder)
+    except (ImportError, AttributeError, ValidationError) as error:
+        raise StoreError(
+            f"Stored object {address[:12]} is a {name} of another version of mt_assets or of a library: "
+            f"{str(error).splitlines()[0][:200]}",
+            suggestions=["Train again with what is installed: mt-assets train SPEC"],
+            cause="incompatible_version",
+        ) from error
 
 
 def file_digest(path: Path) -> str:

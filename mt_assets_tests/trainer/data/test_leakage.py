@@ -1,7 +1,8 @@
 """Features that give the answer away, and tests of another population, are told; ordinary data is not suspected."""
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -10,10 +11,13 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 
 from mt_assets.spec import TrainingSpec
 from mt_assets.trainer.checks import Check
+from mt_assets.trainer.data.encoded_target import check_target_encoded
 from mt_assets.trainer.data.leakage import check_near_perfect, check_shift
 from mt_assets.trainer.data.profile import profile_data
-from mt_assets.trainer.data.splits import Splits, split_data
+from mt_assets.trainer.data.splits import Fold, Splits, split_data
 from mt_assets.trainer.data.table import Table
+from mt_assets.trainer.features.label_shuffle import check_label_shuffle
+from mt_assets.trainer.features.preprocessor import TablePreprocessor
 
 SpecFor = Callable[..., TrainingSpec]
 ROWS = 600
@@ -144,3 +148,110 @@ def test_without_a_test_there_is_no_shift(spec_for: SpecFor) -> None:
         return check_shift(table, profile, splits)
 
     assert checked(base(), spec_for("y", testSize=0), without_test).passed
+
+
+def by_label(rows: int, each: int, seed: int) -> pd.DataFrame:
+    """Customers with some rows each, whose target is noise, and what their mean target over the whole data is."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame({"customer": [f"c{at}" for at in rng.integers(0, rows // each, rows)]})
+    frame["x"] = rng.normal(size=rows)
+    frame["y"] = rng.choice(["no", "yes"], rows)
+    frame["rate"] = (frame["y"] == "yes").groupby(frame["customer"]).transform("mean")
+    return frame
+
+
+@pytest.mark.parametrize("target", ["y", "z", "k"])
+def test_a_mean_target_that_was_made_from_the_whole_data_is_told(spec_for: SpecFor, target: str) -> None:
+    frame = by_label(1500, 4, seed=3)
+    rng = np.random.default_rng(4)
+    frame["z"], frame["k"] = rng.normal(size=1500), rng.choice(["A", "B", "C"], 1500)
+    shares = {"y": frame["rate"], "z": frame["z"], "k": frame["k"] == "B"}
+    encoded = 100 * shares[target].groupby(frame["customer"]).transform("mean") + 5  # in whatever unit
+    data = {"customer": frame["customer"], "x": frame["x"], "rate": encoded, target: frame[target]}
+    check = checked(data, spec_for(target), without_seed(check_target_encoded))
+    assert (check.name, check.passed, check.blocking) == ("target_encoded_feature", False, False)
+    assert check.evidence["suspects"] == [{"feature": "rate", "encodes": "customer"}]
+    assert "'rate' (of 'customer')" in check.message
+    assert checked(data, spec_for(target), check_near_perfect).passed, "the other check would have told it"
+
+
+def without_seed(check: Callable[..., Check]) -> Callable[..., Check]:
+    return lambda table, profile, splits: check(table, profile, splits)
+
+
+def test_properties_of_labels_are_no_encoded_targets(spec_for: SpecFor) -> None:
+    """Also such as the target really depends on, and means that were made from other data."""
+    frame = by_label(1500, 4, seed=5)
+    rng = np.random.default_rng(6)
+    income = dict(zip(frame["customer"].unique(), rng.normal(size=1500), strict=False))
+    frame["income"] = frame["customer"].map(income)
+    frame["y"] = np.where(frame["income"] + 0.3 * rng.normal(size=1500) > 0, "yes", "no")
+    other = (rng.random(1500) < 0.5).astype(float)
+    frame["rate"] = pd.Series(other).groupby(frame["customer"]).transform("mean")
+    check = checked(dict(frame.items()), spec_for("y"), without_seed(check_target_encoded))
+    assert check.passed, check.message
+
+
+def shuffled(frame: pd.DataFrame, spec: TrainingSpec, change: Callable[[Splits], Splits] = lambda same: same) -> Check:
+    table = Table.of(frame)
+    profile = profile_data(table, spec)
+    splits = change(split_data(table, profile, spec, None))
+    return check_label_shuffle(table, profile, splits, TablePreprocessor(dict(profile.features)))
+
+
+@pytest.mark.parametrize("target", ["y", "k", "z"])
+def test_shuffled_labels_are_chance_where_nothing_gets_around_the_split(spec_for: SpecFor, target: str) -> None:
+    frame = pd.DataFrame(base())
+    check = shuffled(frame, spec_for(target))
+    assert (check.name, check.passed, check.blocking) == ("label_shuffle", True, False)
+    assert check.evidence["auc"] == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.parametrize("target", ["y", "k", "z"])
+def test_rows_on_both_sides_of_a_fold_are_told_by_shuffled_labels(spec_for: SpecFor, target: str) -> None:
+    def overlapping(splits: Splits) -> Splits:
+        first = splits.folds[0]
+        both = np.unique(np.concatenate([first.train, first.validation[::2]]))
+        return replace(splits, folds=(Fold(both, first.validation), *splits.folds[1:]))
+
+    check = shuffled(pd.DataFrame(base()), spec_for(target), overlapping)
+    assert not check.passed
+    assert "rows that stand on both sides" in check.message
+
+
+class Peeking(TablePreprocessor):
+    """Built to leak: it is told the labels of rows that it only transforms, as an encoding of the whole data is."""
+
+    answers: ClassVar[list[np.ndarray]] = []
+
+    def fit_transform(self, frame: pd.DataFrame, y: Any = None) -> np.ndarray:
+        return np.asarray(y, dtype=float).reshape(-1, 1)
+
+    def transform(self, frame: pd.DataFrame) -> np.ndarray:
+        return self.answers.pop(0).astype(float).reshape(-1, 1)
+
+
+def test_a_transformation_that_knows_answers_is_told_by_shuffled_labels(spec_for: SpecFor) -> None:
+    table, spec = Table.of(pd.DataFrame(base())[["x", "y"]]), spec_for("y")
+    profile = profile_data(table, spec)
+    splits = split_data(table, profile, spec, None)
+    fold = splits.folds[0]
+    rows = np.sort(splits.learning)
+    labels = (table.take(rows).frame(["y"])["y"] == "yes").to_numpy().astype(int)
+    held = np.searchsorted(rows, np.sort(fold.validation))
+    rng = np.random.default_rng(0)  # the shuffles that seed 0 makes
+    Peeking.answers[:] = [labels[rng.permutation(len(labels))][held] for _ in range(3)]
+    check = check_label_shuffle(table, profile, splits, Peeking(dict(profile.features)), seed=0)
+    assert not check.passed
+    assert check.evidence["auc"] == 1.0
+
+
+def test_labels_are_not_shuffled_where_time_or_rows_are_short(spec_for: SpecFor) -> None:
+    table = Table.of(pd.DataFrame(base()))
+    spec = spec_for("y")
+    profile = profile_data(table, spec)
+    splits = split_data(table, profile, spec, None)
+    check = check_label_shuffle(table, profile, splits, TablePreprocessor(dict(profile.features)), left=20.0)
+    assert check.passed
+    assert "time budget" in check.message
+    assert "Fewer than 30 rows" in shuffled(pd.DataFrame(base())[:60], spec_for("y")).message

@@ -21,7 +21,7 @@ from mt_assets.trainer.forecasting.forecasters.lags import LagPlan, LagTable
 from mt_assets.trainer.forecasting.forecasters.local import RUNAWAY, seasonal_naive, series_bytes
 from mt_assets.trainer.forecasting.panel import Panel
 
-MOST_ROWS: Final = 150_000
+MOST_ROWS: Final = 100_000
 """Rows that are fitted on: with more of them, they are drawn."""
 
 STOPPING_ROWS: Final = 5_000
@@ -54,7 +54,7 @@ class BoostedForecaster(Forecaster):
 
     @abstractmethod
     def points(self, rows: int) -> tuple[Params, ...]:
-        """The library's parameters to start with, each complete, the first twice as good as any other."""
+        """The library's parameters to start with, each complete, the one to start with first."""
 
     def space(self, setting: ForecastSetting) -> dict[str, BaseDistribution]:
         differences = ["none", "last", "season"] if setting.season > 1 else ["none", "last"]

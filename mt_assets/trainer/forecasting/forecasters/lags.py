@@ -237,11 +237,11 @@ class LagTable:
 
 
 def step_seconds(frequency: Frequency) -> float | None:
-    """About how long a step is; None for whole-number steps."""
+    """How long a step is in the mean; None for whole-number steps."""
     if frequency.alias is None:
         return None
-    times = pd.date_range("2001-01-01", periods=3, freq=frequency.alias)
-    return float((times[2] - times[1]).total_seconds())
+    times = pd.date_range("2001-01-01", periods=13, freq=frequency.alias)
+    return float((times[12] - times[0]).total_seconds()) / 12
 
 
 def _calendar(plan: LagPlan, times: pd.Series, frequency: Frequency) -> np.ndarray:

@@ -60,9 +60,9 @@ class Series:
     def steps(self) -> int:
         return len(self.next_times)
 
-    def recent(self) -> Series:
-        """The same with no more than the steps that a model is fitted on."""
-        first = max(0, len(self.values) - max(LONGEST, 4 * self.season))
+    def recent(self, longest: int = LONGEST) -> Series:
+        """The same with no more than the last `longest` steps, or four seasons where that is more."""
+        first = max(0, len(self.values) - max(longest, 4 * self.season))
         return replace(self, times=self.times[first:], values=self.values[first:], known=self.known[first:])
 
 
