@@ -24,7 +24,8 @@ from mt_assets.trainer.forecasting.forecasters.prophet import ProphetForecaster
 from mt_assets.trainer.forecasting.forecasters.seasonal_naive import SeasonalNaive
 from mt_assets.trainer.forecasting.forecasters.theta import Theta
 from mt_assets.trainer.forecasting.forecasters.xgboost import XGBoostForecaster
-from mt_assets.trainer.forecasting.panel import ID, TIME, VALUE, Frequency, Panel
+from mt_assets.trainer.forecasting.frequency import asked_frequency
+from mt_assets.trainer.forecasting.panel import ID, TIME, VALUE, Panel
 
 QUICK: tuple[Forecaster, ...] = (SeasonalNaive(), Theta(), Ets(), LightGBMForecaster(), XGBoostForecaster())
 ALL: tuple[Forecaster, ...] = (*QUICK, Arima(), ProphetForecaster(), Lstm())
@@ -44,7 +45,7 @@ def make(series: list[np.ndarray], alias: str | None, season: int, **covariates:
         )
         parts.append(pd.DataFrame({ID: at, TIME: times, VALUE: values.astype(np.float64)}))
     frame = pd.concat(parts, ignore_index=True)
-    return Panel(frame, Frequency(alias, 2 if alias is None else 1), season, **covariates)
+    return Panel(frame, asked_frequency(alias or "2", frame[TIME].to_numpy()), season, **covariates)
 
 
 def setting(panel: Panel, horizon: int, **changes: Any) -> ForecastSetting:
@@ -224,7 +225,9 @@ def covariate_panel(rng: np.random.Generator) -> tuple[Panel, pd.DataFrame]:
         whole = pd.DataFrame({ID: at, TIME: times, VALUE: values, "price": price, "visitors": visitors})
         parts.append(whole[:n])
         futures.append(whole[n:])
-    panel = Panel(pd.concat(parts, ignore_index=True), Frequency("D"), 7, known=("price",), past=("visitors",))
+    frame = pd.concat(parts, ignore_index=True)
+    frequency = asked_frequency("D", frame[TIME].to_numpy())
+    panel = Panel(frame, frequency, 7, known=("price",), past=("visitors",))
     return panel, pd.concat(futures, ignore_index=True)
 
 
