@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from mt_assets.trainer.algorithms.algorithm import LEAST_ROUNDS, FitSetting
 from mt_assets.trainer.algorithms.forest import TREES_AT_ONCE
-from mt_assets.trainer.algorithms.registry import AVAILABLE, CONTRACT_NAMES, algorithm, available
+from mt_assets.trainer.algorithms.registry import AVAILABLE, CONTRACT_NAMES, algorithm, available, forecaster
 from mt_assets.trainer.errors import SpecError
 
 CASES = [(name, task) for task in ("classification", "regression") for name in available(task)]
@@ -56,7 +56,7 @@ def test_the_registry_is_light() -> None:
 def test_names() -> None:
     for task in ("classification", "regression"):
         assert available(task) == CONTRACT_NAMES[task]
-    assert available("time_series") == ()
+    assert available("time_series") == CONTRACT_NAMES["time_series"]
     for name in AVAILABLE:
         assert algorithm(name).name == name
         assert {task for task in ("classification", "regression") if name in CONTRACT_NAMES[task]} == set(
@@ -65,7 +65,8 @@ def test_names() -> None:
     with pytest.raises(SpecError, match="Did you mean 'xgboost'"):
         algorithm("xgbost")
     with pytest.raises(SpecError, match="'prophet' cannot be trained by this version"):
-        algorithm("prophet")
+        algorithm("prophet")  # it forecasts, and is no model of tables
+    assert [forecaster(name).name for name in CONTRACT_NAMES["time_series"]] == list(CONTRACT_NAMES["time_series"])
 
 
 def test_an_algorithm_without_its_package_is_not_offered_and_says_what_to_install(
