@@ -56,7 +56,7 @@ valid_specs = st.fixed_dictionaries(
         "hyperparameterSearch": optional(
             enabled=st.booleans(),
             nTrials=st.integers(1, 10**6),
-            timeout=st.floats(min_value=1e-3, allow_infinity=False) | st.integers(1, 10**6),
+            timeout=st.floats(min_value=1e-3, max_value=3e7) | st.integers(1, 10**6),
             sampler=st.sampled_from(["auto", "tpe", "random"]),
         ),
         "objective": optional(metric=classification),

@@ -28,7 +28,7 @@ from mt_assets.trainer.errors import SpecError
         ("a.yaml", "targetColumn: a\ntargetColumn: b\n", ['"targetColumn"', "second time", "line 2"]),
         ("a.yaml", "options:\n  seed: 1\n  seed: 1\n", ['"seed"', "line 3"]),
         ("a.json", "[" * 100_000, ["nested too deeply"]),
-        ("a.yaml", "a: &x [*x]", ["not a key"]),
+        ("a.yaml", "a: &x [*x]", ["inside of itself"]),
         ("a.json", '{"options": {"seed": ' + "9" * 5000 + "}}", ["cannot be read"]),
         ("a.txt", "a: 1", [".yaml", "'.txt'"]),
     ],

@@ -187,8 +187,14 @@ PLACES: dict[str, tuple[Callable[[Path], Path], str]] = {
 
 
 @pytest.mark.timeout(30)
-@pytest.mark.parametrize("case", PLACES)
-@pytest.mark.parametrize("key", ["spec", "dataSchema", "inputs.featureRecommendations"])
+@pytest.mark.parametrize(
+    ("key", "case"),
+    [
+        *(("spec", case) for case in PLACES),
+        *(("inputs.featureRecommendations", case) for case in PLACES),
+        *(("dataSchema", case) for case in ("a pipe", "nothing")),  # which a whole run alone reads
+    ],
+)
 def test_a_place_that_is_no_file_is_refused(
     case: str, key: str, tmp_path: Path, promise: Callable[..., Any], data_spec: Callable[..., Path]
 ) -> None:
@@ -207,10 +213,7 @@ def test_a_place_that_is_no_file_is_refused(
     assert told in kept.told, kept.told
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["../../etc/passwd", "/etc/passwd", "C:\\evil", "a/b/c", "con", "a\nb", "=cmd()", "<b>x</b>", "größe", "x" * 5_000],
-)
+@pytest.mark.parametrize("name", ["../../etc/passwd", "C:\\evil", "=<b>a\nb</b>", "größe" * 1_000])
 def test_a_name_becomes_a_slug_wherever_it_is_written(
     name: str, promise: Callable[..., Any], data_spec: Callable[..., Path], shared_home: Path
 ) -> None:
