@@ -1,5 +1,6 @@
 """What is stored once stays as it is, and what was tampered with is not read."""
 
+import hashlib
 import multiprocessing
 from pathlib import Path
 
@@ -40,10 +41,15 @@ def test_a_changed_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_type_that_is_not_ours_is_refused(tmp_path: Path) -> None:
     address = objects.put(tmp_path, decision())
-    manifest = tmp_path / address / "manifest.json"
-    manifest.write_text(manifest.read_text().replace("mt_assets.trainer.planning.decision:Decision", "os:system"))
-    with pytest.raises(StoreError, match="foreign type os:system"):
+    text = (tmp_path / address / "manifest.json").read_text()
+    foreign = text.replace("mt_assets.trainer.planning.decision:Decision", "os:system")
+    (tmp_path / address / "manifest.json").write_text(foreign)
+    with pytest.raises(StoreError, match="digest differs"):
         objects.get(tmp_path, address)
+    own = hashlib.sha256(foreign.encode()).hexdigest()
+    (tmp_path / address).rename(tmp_path / own)
+    with pytest.raises(StoreError, match="foreign type os:system"):
+        objects.get(tmp_path, own)
 
 
 def test_a_missing_object_is_named(tmp_path: Path) -> None:

@@ -29,14 +29,7 @@ def local_files(name: str) -> list[DataFile]:
         There is none, it is no regular file (a pipe would be waited for without end), or its suffix cannot be read.
     """
     path = _path_of(name)
-    try:
-        found = path.is_file()
-    except PermissionError as error:
-        raise DataError(
-            f"The file {path} cannot be reached: a folder above it may not be entered.",
-            suggestions=(f"See whose they are: namei -l {path}", f"chmod a+x {path.parent}"),
-        ) from error
-    if found:
+    if path.is_file():
         if not format_of(path.name):
             raise DataError(
                 f"The file {path} has a suffix that cannot be read; files that can be read end in "
