@@ -165,7 +165,7 @@ def _by_prophet(panel: Panel, frame: pd.DataFrame) -> pd.DataFrame:
 
     from prophet import Prophet
 
-    logging.getLogger("cmdstanpy").setLevel(logging.ERROR)
+    logging.getLogger("cmdstanpy").disabled = True
     last = frame.groupby("series", sort=False).cumcount(ascending=False) < panel.horizon
     parts = []
     for name, known in frame[~last].groupby("series"):

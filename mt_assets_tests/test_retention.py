@@ -69,6 +69,7 @@ def test_old_versions_folds_studies_and_runs_go_and_what_serves_stays(
     assert mt_assets("predict", "churn", spec.parent / "train.csv", "--output", tmp_path / "x.csv").code == 0
 
 
+@pytest.mark.slow
 def test_a_journal_that_is_written_anew_gives_the_same_search_when_it_goes_on(
     tmp_path: Path, home: Path, write_spec: Any, customers: Any
 ) -> None:

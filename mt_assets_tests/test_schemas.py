@@ -32,11 +32,13 @@ def test_every_bundled_example_is_a_right_spec() -> None:
     specs, refused = read_specs(find_specs(EXAMPLES))
     assert not refused
     names = [
+        "airline_passengers",
         "automl_pipeline",
         "customer_churn",
         "house_prices",
         "penguins",
         "retraining_pipeline",
         "training_pipeline",
+        "us_employment",
     ]
     assert [spec.name for spec in specs] == names

@@ -31,7 +31,7 @@ def build_planning_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
                 "What will be done, each choice with its rule, reason and override.", frozenset({"json"})
             )
         },
-        checks={"near_perfect_feature": False, "target_encoded_feature": False},
+        checks={"near_perfect_feature": False, **({} if spec.forecasts else {"target_encoded_feature": False})},
         after=(
             *("train", "validation", "folds"),
             *([dg.AssetKey.from_user_string(feedback.asset)] if isinstance(feedback, AssetSource) else []),
@@ -50,7 +50,7 @@ def build_planning_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
             },
             checks=[
                 trainer.check_near_perfect(raw_data, data_profile, folds),
-                trainer.check_target_encoded(raw_data, data_profile, folds),
+                *([] if spec.forecasts else [trainer.check_target_encoded(raw_data, data_profile, folds)]),
             ],
         )
 

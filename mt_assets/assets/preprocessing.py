@@ -30,7 +30,8 @@ def build_preprocessing_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefiniti
                 frozenset({"scikitlearn"}),
             )
         },
-        checks={"fit_on_train_only": True, "label_shuffle": False},
+        # Shuffling the values of a series takes away what its forecasts are made of.
+        checks={"fit_on_train_only": True, **({} if spec.forecasts else {"label_shuffle": False})},
         after=("training_plan",),
     )
     def preprocessor(
@@ -42,19 +43,19 @@ def build_preprocessing_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefiniti
         training_plan: TrainingPlan,
     ) -> Made:
         fitted: FittedPreprocessor | FittedSeriesPreprocessor
+        shuffled = []
         if spec.forecasts:
             fitted = trainer.fit_series_preprocessor(train, folds, data_profile)
         else:
             fitted = trainer.fit_preprocessor(training_plan, train, folds, data_profile)
+            encoder, left = fitted.transformer, run.clock.left()
+            shuffled = [
+                trainer.check_label_shuffle(raw_data, data_profile, folds, encoder, seed=spec.options.seed, left=left)
+            ]
         return Made(
             fitted,
             metadata={"features": len(fitted.feature_names), "by_column": show.table(fitted.table())},
-            checks=[
-                trainer.check_fit_rows(folds, preprocessor=fitted),
-                trainer.check_label_shuffle(
-                    raw_data, data_profile, folds, fitted.transformer, seed=spec.options.seed, left=run.clock.left()
-                ),
-            ],
+            checks=[trainer.check_fit_rows(folds, preprocessor=fitted), *shuffled],
         )
 
     return [preprocessor]

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import dagster as dg
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
@@ -19,9 +19,11 @@ from mt_assets import trainer
 from mt_assets.resources.model_runs import MODEL_TAG
 from mt_assets.resources.study_storage import study_storage_url
 from mt_assets.spec import Retention
-from mt_assets.trainer.retention import Cleaned
 from mt_assets.trainer.store.model_store import ModelStore
 from mt_assets.trainer.store.retention import DAY_S
+
+if TYPE_CHECKING:
+    from mt_assets.trainer.retention import Cleaned
 
 MOST_RUNS: Final = 100
 """Runs that are removed at a time: of one about a megabyte, and some hundredths of a second."""

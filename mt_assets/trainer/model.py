@@ -472,7 +472,7 @@ def library_versions() -> dict[str, str]:
     """Versions of Python and of the libraries that a model may stand on, as far as they are installed."""
     versions = {"python": platform.python_version()}
     for library in (
-        "numpy", "pandas", "scikit-learn", "skrub", "lightgbm", "xgboost", "catboost", "statsforecast", "mlforecast",
+        "numpy", "pandas", "scikit-learn", "skrub", "lightgbm", "xgboost", "catboost", "statsforecast",
         "prophet", "neuralforecast", "torch",
     ):  # fmt: skip
         with suppress(PackageNotFoundError):

@@ -104,8 +104,8 @@ FORECASTER_PACKAGES: Final[dict[str, tuple[str, str]]] = {
     "arima": ("statsforecast", _EXTRA_FORECAST),
     "prophet": ("prophet", _EXTRA_FORECAST),
     "lstm": ("neuralforecast", _EXTRA_DEEP),
-    "lightgbm": ("mlforecast", _EXTRA_FORECAST),
-    "xgboost": ("mlforecast", _EXTRA_FORECAST),
+    "lightgbm": PACKAGES["lightgbm"],
+    "xgboost": PACKAGES["xgboost"],
 }
 """The same for forecasters; the seasonal naive forecast needs nothing."""
 

@@ -111,16 +111,18 @@ def check_near_perfect(table: Table, profile: DataProfile, splits: Splits, seed:
     Check
         `near_perfect_feature`, not blocking. Evidence: the suspects with their scores.
     """
-    most = max(_LEAST_ROWS, min(PROBE_ROWS, PROBE_CELLS // max(len(profile.features), 1)))
+    # What is not known ahead of a forecast tells it nothing, however much alike it is.
+    features = profile.features if profile.series is None else profile.series.known
+    most = max(_LEAST_ROWS, min(PROBE_ROWS, PROBE_CELLS // max(len(features), 1)))
     part = table.take(_sample(splits.learning, most, seed))
-    frame = part.frame([*profile.features, profile.target.column])
+    frame = part.frame([*features, profile.target.column])
     y = encode_target(frame[profile.target.column], profile.target)
     name = "near_perfect_feature"
     if len(y) < _LEAST_ROWS or len(np.unique(y)) < 2:
         return Check(name=name, passed=True, message=f"Fewer than {_LEAST_ROWS} rows of two values: not looked into.")
     suspects = []
     with threadpool_limits(1):
-        for feature, role in profile.features.items():
+        for feature, role in features.items():
             score = _alone(frame[feature], role, y, profile.target, seed)
             if score > NEAR_PERFECT:
                 suspects.append({"feature": feature, "score": round(score, 5)})

@@ -145,8 +145,9 @@ def describe_target(table: Table, spec: "TrainingSpec") -> TargetProfile:
     _refuse_merged(table, name, missing)
     facts = _facts(known, str(table.schema.field(name).type), spec.model_type)
     if facts.unique == 1:
+        what = "class" if facts.asked in ("auto", "classification") else "value"
         raise DataError(
-            f"The target column '{name}' has one class only, {str(known.iloc[0])!r}, in all {len(known)} rows that "
+            f"The target column '{name}' has one {what} only, {str(known.iloc[0])!r}, in all {len(known)} rows that "
             "have a value; there is nothing to predict.",
             suggestions=("Choose another targetColumn, or data in which it varies.",),
         )

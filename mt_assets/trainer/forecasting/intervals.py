@@ -49,8 +49,13 @@ class Intervals:
         return cls(offsets, least)
 
     def quantiles(self, forecasts: NDArray[np.float64], scales: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Quantiles [s, horizon, len(QUANTILES)] around forecasts [s, horizon] of series with these scales [s]."""
-        found: NDArray[np.float64] = forecasts[:, :, None] + self.offsets[None] * scales[:, None, None]
+        """Quantiles [s, horizon, len(QUANTILES)] around forecasts [s, horizon] of series with these scales [s].
+
+        The interval holds the forecast itself, also where all errors leaned one way.
+        """
+        offsets = self.offsets.copy()
+        offsets[:, 0], offsets[:, -1] = np.minimum(offsets[:, 0], 0.0), np.maximum(offsets[:, -1], 0.0)
+        found: NDArray[np.float64] = forecasts[:, :, None] + offsets[None] * scales[:, None, None]
         return found
 
 

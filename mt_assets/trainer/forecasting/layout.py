@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Final, Literal
 
 from pydantic import ConfigDict
 
+from mt_assets.trainer.data.roles import Role
 from mt_assets.trainer.forecasting.frequency import Frequency
 from mt_assets.trainer.planning.decision import Decision
 from mt_assets.trainer.store.record import Record
@@ -72,8 +73,8 @@ class SeriesLayout(Record):
     gap: int
     windows: int
     names: tuple[str, ...]
-    known: dict[str, str] = {}
-    past: dict[str, str] = {}
+    known: dict[str, Role] = {}
+    past: dict[str, Role] = {}
     shortest: int = 0
     troubles: tuple[SeriesTrouble, ...] = ()
     decisions: tuple[Decision, ...] = ()

@@ -12,7 +12,7 @@ import pandas as pd
 from mt_assets.trainer.forecasting.frequency import Frequency
 
 ID: Final = "unique_id"
-"""Column of the series' numbers, by the name that statsforecast, mlforecast and neuralforecast use."""
+"""Column of the series' numbers, by the name that statsforecast and neuralforecast use."""
 
 TIME: Final = "ds"
 VALUE: Final = "y"

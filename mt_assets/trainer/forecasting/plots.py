@@ -182,7 +182,7 @@ def _time_axis(view: ForecastView, axes: Axes, sheet: Sheet) -> None:
     if view.data.layout.frequency.alias is None:
         sheet.readable_ticks(axes.xaxis)
         return
-    locator = AutoDateLocator(minticks=3, maxticks=5)
+    locator = AutoDateLocator(minticks=2, maxticks=5)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     axes.xaxis.get_offset_text().set_fontsize(sheet.font - 1)

@@ -215,7 +215,7 @@ def forecasting_digest() -> str:
 
 
 LIBRARIES: Final = (
-    "numpy", "pandas", "scikit-learn", "lightgbm", "xgboost", "statsforecast", "mlforecast", "coreforecast",
+    "numpy", "pandas", "scikit-learn", "lightgbm", "xgboost", "statsforecast", "coreforecast",
     "utilsforecast", "prophet", "neuralforecast", "torch",
 )  # fmt: skip
 """What forecasts depend on."""

@@ -27,6 +27,7 @@ class Fits(Protocol):
         Those that a trial runs on.
     content : str
         Digest of what is learned from.
+    cache : FoldCache
     size : str
         How much that is, in words.
     """
@@ -34,6 +35,7 @@ class Fits(Protocol):
     profile: DataProfile
     folds: tuple[Fold, ...]
     content: str
+    cache: FoldCache
 
     @property
     def size(self) -> str: ...
@@ -51,6 +53,9 @@ class Fits(Protocol):
 
     def bytes(self, candidate: Candidate) -> float:
         """Bytes that a worker takes at its peak to fit a candidate on a fold: an estimate."""
+
+    def key(self, candidate: Candidate, fold: int) -> str:
+        """Name of a candidate's result on a fold."""
 
     def y_valid(self, fold: int) -> np.ndarray:
         """What predictions for a fold's validation rows are held against, in ascending order of the rows."""

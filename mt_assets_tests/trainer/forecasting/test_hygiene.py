@@ -119,7 +119,7 @@ def test_rows_without_a_time_or_a_series_are_counted_and_not_used(forecasting: A
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        (["2020-01-01", "soon", "2020-01-03", "later"] * 20, "40 of 80 values are no dates, such as 'soon' in row 2"),
+        (["2020-01-01", "soon", "2020-01-03", "later"] * 20, r"40 of 80 values are no dates, such as 'soon' in row 2"),
         ([1.0, 2.5, 3.0, 4.0] * 20, r"20 of 80 values are neither dates nor whole numbers, such as '2.5' in row 2"),
         ([True, False] * 40, "neither dates nor whole numbers"),
     ],

@@ -66,6 +66,11 @@ def _path_of(name: str) -> Path:
         path.exists()
     except RuntimeError:  # of an unknown user
         return Path(name)
+    except PermissionError as error:
+        raise DataError(
+            f"The file {path} cannot be reached: a folder above it may not be entered.",
+            suggestions=(f"See whose they are: namei -l {path}", f"chmod a+x {path.parent}"),
+        ) from error
     except OSError as error:
         raise DataError(
             f"The path {name[:80]}{'…' if len(name) > 80 else ''} cannot be looked at: {str(error.strerror).lower()}.",

@@ -50,17 +50,18 @@ class Lstm(Forecaster):
     local: ClassVar[bool] = False
 
     def space(self, setting: ForecastSetting) -> dict[str, BaseDistribution]:
+        # A fit takes seconds to a minute: what is not asked for is not searched.
         return {
-            "hidden": CategoricalDistribution([32, 64, 128]),
-            "layers": CategoricalDistribution([1, 2]),
-            "context": CategoricalDistribution([1, 2, 4]),
-            "learning_rate": FloatDistribution(5e-4, 1e-2, log=True),
+            "hidden": CategoricalDistribution([64]),
+            "layers": CategoricalDistribution([1]),
+            "context": CategoricalDistribution([1, 2]),
+            "learning_rate": FloatDistribution(3e-3, 3e-3, log=True),
         }
 
     def starts(self, setting: ForecastSetting) -> tuple[Params, ...]:
         return (
             {"hidden": 64, "layers": 1, "context": 2, "learning_rate": 3e-3},
-            {"hidden": 128, "layers": 2, "context": 1, "learning_rate": 1e-3},
+            {"hidden": 64, "layers": 1, "context": 1, "learning_rate": 3e-3},
         )
 
     def fit(
