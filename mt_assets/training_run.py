@@ -28,7 +28,6 @@ from mt_assets.trainer.errors import StoreError, TrainerError, TrainingError
 from mt_assets.trainer.recovery.causes import INTERRUPTED, TERMINATED
 from mt_assets.trainer.recovery.failures import UNEXPLAINED, exit_code, failure_report, interrupted, terminated
 from mt_assets.trainer.reporting.result import failed_result
-from mt_assets.trainer.search.workers import end_host
 from mt_assets.trainer.store.home import home_folder
 from mt_assets.trainer.store.model_store import ModelStore, RunStore
 from mt_assets.trainer.store.versions import AssetVersion
@@ -155,6 +154,8 @@ def _execute(
     run_id, store = str(uuid.uuid4()), ModelStore(home_folder(), spec.name)
 
     def ended_by_force(number: int) -> None:
+        from mt_assets.trainer.search.workers import end_host
+
         store.record_failure(run_id, _ended_by(number, "a step that could not be interrupted").model_dump())
         end_host()
 
