@@ -13,6 +13,7 @@ from mt_assets.trainer.checks import Check
 from mt_assets.trainer.data.assignment import Splits
 from mt_assets.trainer.data.profile import DataProfile, encode_target
 from mt_assets.trainer.data.table import Table
+from mt_assets.trainer.features.columns import LARGEST
 
 NAME: Final = "target_encoded_feature"
 
@@ -57,7 +58,7 @@ def check_target_encoded(table: Table, profile: DataProfile, splits: Splits) -> 
             continue
         means = [np.bincount(codes, weights=answer[inside]) / sizes for answer in answers]
         for number in numbers:
-            values = frame[number].to_numpy(dtype=float)[inside]
+            values = np.clip(frame[number].to_numpy(dtype=float)[inside], -LARGEST, LARGEST)
             if any(_is_made_of(values, codes, mean) for mean in means):
                 suspects.append({"feature": number, "encodes": label})
     named = ", ".join(f"'{each['feature']}' (of '{each['encodes']}')" for each in suspects[:5])

@@ -16,6 +16,7 @@ from mt_assets.trainer.data.assignment import Splits
 from mt_assets.trainer.data.frames import as_datetime
 from mt_assets.trainer.data.profile import DataProfile, TargetProfile, encode_target
 from mt_assets.trainer.data.table import Table
+from mt_assets.trainer.features.columns import LARGEST
 
 if TYPE_CHECKING:
     from mt_assets.trainer.data.roles import Role
@@ -159,7 +160,7 @@ def one_number(column: pd.Series, role: "Role") -> pd.Series:
     if role == "categorical" or column.dtype == object:
         ranks = {label: rank for rank, label in enumerate(column.value_counts().index[:_MOST_LABELS])}
         return column.map(ranks).astype(float).where(column.isna() | column.isin(ranks), float(_MOST_LABELS))
-    return column.astype(float)
+    return column.astype(float).clip(-LARGEST, LARGEST)  # trees look at numbers in single precision
 
 
 def _most_different(encoded: pd.DataFrame, tested: np.ndarray) -> dict[str, float]:
@@ -176,7 +177,7 @@ def _dated(profile: DataProfile) -> bool:
 
 
 def _metric(target: TargetProfile) -> str:
-    if target.task == "regression":
+    if target.task != "classification":
         return "r2"
     return "roc_auc" if len(target.classes) == 2 else "accuracy"
 
