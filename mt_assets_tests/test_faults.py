@@ -113,6 +113,7 @@ def history_files(home: Path) -> list[Path]:
     return sorted((home / "dagster").rglob("*.db"))
 
 
+@pytest.mark.slow
 def test_a_damaged_history_is_named_and_what_is_suggested_goes_on(
     spec: Path, home: Path, mt_assets: Callable[..., Any], undisturbed: dict[str, Any], tmp_path: Path
 ) -> None:

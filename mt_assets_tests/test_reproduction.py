@@ -60,6 +60,7 @@ def test_a_version_is_made_again_from_recorded_data_and_splits_and_nothing_else_
     assert model.state() == before
 
 
+@pytest.mark.slow
 def test_what_differs_is_told_where_another_model_comes_out(model: Model, mt_assets: Callable[..., Any]) -> None:
     version = model.store.version(1)
     assert version is not None

@@ -123,7 +123,7 @@ profile = settings(
 )
 
 
-@settings(profile, max_examples=60)
+@settings(profile, max_examples=30)
 @given(tables(), specs, st.integers(0, 3))
 def test_any_table_is_planned_for_or_refused(one_home, tmp_path, table, asked, target):
     _command(tmp_path, "plan", table, asked, target)
@@ -142,7 +142,7 @@ def _train(folder: Path, home: Path, table: Any, asked: dict[str, Any], target: 
     _command(folder, "train", table, asked | {"name": f"any{os.urandom(4).hex()}"}, target)
 
 
-@settings(profile, max_examples=4)
+@settings(profile, max_examples=2)
 @given(tables(), specs, st.integers(0, 3))
 def test_any_table_is_learned_from_or_refused(one_home, tmp_path, table, asked, target):
     _train(tmp_path, one_home, table, asked, target)
