@@ -77,6 +77,7 @@ def damage(store: ModelStore, asset: str, flip: Callable[..., None]) -> None:
     flip(max(folder.iterdir(), key=lambda path: path.stat().st_size), where=0.5)
 
 
+@pytest.mark.slow
 def test_damaged_folds_are_named_and_what_is_suggested_mends_them(
     spec: Path, home: Path, flip: Callable[..., None], undisturbed: dict[str, Any]
 ) -> None:
@@ -229,6 +230,7 @@ with ending.signals_noted(lambda number: Path(sys.argv[1]).write_text(str(number
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_process_that_computes_in_a_library_ends_within_its_grace(tmp_path: Path, number: int) -> None:
     ended = subprocess.run([sys.executable, "-c", STUCK, str(tmp_path / "told"), str(int(number))], timeout=60)

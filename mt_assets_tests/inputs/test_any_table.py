@@ -142,6 +142,7 @@ def _train(folder: Path, home: Path, table: Any, asked: dict[str, Any], target: 
     _command(folder, "train", table, asked | {"name": f"any{os.urandom(4).hex()}"}, target)
 
 
+@pytest.mark.slow
 @settings(profile, max_examples=2)
 @given(tables(), specs, st.integers(0, 3))
 def test_any_table_is_learned_from_or_refused(one_home, tmp_path, table, asked, target):

@@ -171,6 +171,7 @@ def test_whole_number_steps_are_forecast(forecaster: Forecaster, sunspots: Panel
     assert error(sunspots, 8, forecaster, params, iterations=few_steps(forecaster)) < 4
 
 
+@pytest.mark.slow
 @by_name(ALL)
 @pytest.mark.parametrize(("alias", "season"), [("h", 24), ("h", 168), ("D", 7), ("YS", 1)])
 def test_any_frequency_is_forecast(forecaster: Forecaster, alias: str, season: int) -> None:
