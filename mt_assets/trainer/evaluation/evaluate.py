@@ -1,5 +1,6 @@
 """How good the final model is: on rows that nothing has touched, beside a baseline, and against its own folds."""
 
+from collections.abc import Iterable
 from io import BytesIO
 from statistics import median
 from time import perf_counter
@@ -42,7 +43,7 @@ _BATCH_ROWS = 10_000
 _GAP_ERRORS = 3.0
 """How far the test score may fall behind the folds, in standard errors: by chance alone once in hundreds of models."""
 
-PREDICTIONS, POSITIONS = "test_predictions.npy", "test_positions.npy"
+_PREDICTIONS, _POSITIONS = "test_predictions.npy", "test_positions.npy"
 
 Values = dict[str, float | None]
 
@@ -124,9 +125,16 @@ class Evaluation(Record):
 
     def judged(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         """Positions [n] of the rows behind `test`, and what was predicted for them: probabilities [n, k] or values."""
-        stored = (self.attachment(name) for name in (POSITIONS, PREDICTIONS))
+        stored = (self.attachment(name) for name in (_POSITIONS, _PREDICTIONS))
         positions, predictions = (np.load(BytesIO(each or b""), allow_pickle=False) for each in stored)
         return positions, predictions
+
+    def keep(self, positions: npt.NDArray[np.int64], predictions: npt.NDArray[np.floating]) -> None:
+        """Attach what `judged` gives back."""
+        for name, array in ((_PREDICTIONS, predictions), (_POSITIONS, positions)):
+            out = BytesIO()
+            np.save(out, array, allow_pickle=False)
+            self.attach(name, out.getvalue())
 
     def predicted(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """What the model predicted for some of the test rows, probabilities [n, k] or values [n]."""
@@ -198,7 +206,7 @@ def evaluate(
         test=test,
         baseline=base,
         validation=dict(zip((fold.fold for fold in out_of_fold), by_fold, strict=True)).get(0, {}),
-        cross_validation=_over_folds(by_fold, metric_names(plan.task, len(target.classes), terms)),
+        cross_validation=over_folds(by_fold, metric_names(plan.task, len(target.classes), terms)),
         folds=len(by_fold),
         n_test=len(y),
         out_of_fold=not len(splits.test),
@@ -253,7 +261,8 @@ def _errors(
     return metric.gain(values[0], values[1]), float(gains.std() * shrink), float(scores.std() * shrink)
 
 
-def _over_folds(by_fold: list[Values], names: tuple[str, ...]) -> Values:
+def over_folds(by_fold: list[Values], names: Iterable[str]) -> Values:
+    """Mean and standard deviation of each metric over the folds that can tell it, see `Evaluation.cross_validation`."""
     summary: Values = {}
     for name in names:
         known = [value for fold in by_fold if (value := fold[name]) is not None]
@@ -302,10 +311,7 @@ def _attach(
     goal: Goal,
     threshold: float | npt.NDArray[np.float64],
 ) -> None:
-    for name, array in ((PREDICTIONS, judged.prediction), (POSITIONS, judged.positions)):
-        out = BytesIO()
-        np.save(out, array, allow_pickle=False)
-        evaluation.attach(name, out.getvalue())
+    evaluation.keep(judged.positions, judged.prediction)
     if not np.isfinite(judged.prediction).all():
         return
     plots = plot_files(

@@ -23,6 +23,9 @@ than the 0.1 that differences are usually held against, and a bootstrap takes th
 
 QUARTILES, TERCILES = 4, 3
 
+LEAST_CLUSTERS = 5
+"""Series from which whole ones are drawn; draws of fewer are nearly all alike, and rows say more."""
+
 MISSING, OTHER = "(missing)", "(other)"
 
 
@@ -50,6 +53,20 @@ class Grouping:
     def counts(self) -> npt.NDArray[np.int64]:
         """Rows of each group."""
         return np.bincount(self.codes, minlength=len(self.names)).astype(np.int64)
+
+
+def drawn_together(codes: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+    """Rows that a bootstrap draws together: those of one series, whose errors go together; of few series single rows.
+
+    Parameters
+    ----------
+    codes : ndarray [n]
+        Series of each row.
+    """
+    groups = np.unique(codes, return_inverse=True)[1]
+    if groups.max(initial=0) + 1 < LEAST_CLUSTERS:
+        groups = np.arange(len(codes))
+    return np.split(np.argsort(groups, kind="stable"), np.cumsum(np.bincount(groups))[:-1])
 
 
 def group_rows(column: pd.Series, parts: int) -> Grouping:

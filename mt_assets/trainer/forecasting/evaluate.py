@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from time import perf_counter
 from typing import Any, Final
 
@@ -17,14 +16,15 @@ from mt_assets.trainer.data.profile import DataProfile
 from mt_assets.trainer.data.splits import Splits
 from mt_assets.trainer.data.table import Table
 from mt_assets.trainer.errors import DataError
-from mt_assets.trainer.evaluation.evaluate import POSITIONS, PREDICTIONS, Evaluation, Values, check_beats_baseline
+from mt_assets.trainer.evaluation.evaluate import Evaluation, Values, check_beats_baseline, over_folds
+from mt_assets.trainer.evaluation.groups import drawn_together
 from mt_assets.trainer.evaluation.metrics import METRICS, all_metrics, score
 from mt_assets.trainer.evaluation.predictions import FoldPrediction
+from mt_assets.trainer.forecasting.forecasters.local import naive_forecasts
 from mt_assets.trainer.forecasting.intervals import LEVEL, coverage, weighted_quantile_loss
 from mt_assets.trainer.forecasting.layout import SeriesLayout
-from mt_assets.trainer.forecasting.model import ForecastModel, naive_forecasts
+from mt_assets.trainer.forecasting.model import ForecastModel
 from mt_assets.trainer.forecasting.plots import ForecastView, forecast_plots
-from mt_assets.trainer.forecasting.preprocessing import SeriesPreprocessor
 from mt_assets.trainer.forecasting.series_data import SeriesData
 from mt_assets.trainer.forecasting.window_fits import layout_of
 from mt_assets.trainer.forecasting.windows import TEST
@@ -36,9 +36,6 @@ SERIES_FILE: Final = "series_metrics.json"
 
 RESAMPLES: Final = 200
 """Bootstrap for standard errors, of whole series where there are several: the errors of one go together."""
-
-LEAST_CLUSTERS: Final = 5
-"""Series from which whole series are drawn; of fewer, rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,10 +79,7 @@ def forecast_test(model: ForecastModel, data: SeriesData) -> Judged:
     missing = [name for name in (*ours.known, *ours.past) if name not in data.frame.columns]
     if missing:
         raise DataError(f"it forecasts from {', '.join(map(repr, missing))}, which is not there any more")
-    own = SeriesPreprocessor(
-        ours.model_copy(update={"names": layout.names}), model.preprocessor.known, model.preprocessor.past,
-        model.preprocessor.rows_seen,
-    )  # fmt: skip
+    own = model.preprocessor.on(ours.model_copy(update={"names": layout.names}))
     history = data.history(TEST, own)
     forecasts = model.ahead(history, data.future(TEST, history, own), own)
     return _judged(data, TEST, forecasts.values, forecasts.quantiles)
@@ -95,8 +89,7 @@ def _judged(data: SeriesData, window: int, values: NDArray[np.float64], quantile
     """Of forecasts [s, horizon] those for the scored rows."""
     rows, gap = data.scored(window), data.layout.gap
     ahead = data.origins.ahead(rows, window) - gap
-    plain = SeriesPreprocessor(data.layout, (), (), rows.positions[:0])
-    naive = naive_forecasts(data.history(window, plain), data.layout.steps)[:, gap:]
+    naive = naive_forecasts(data.values(window), data.layout.steps)[:, gap:]
     at = rows.codes, ahead
     return Judged(rows.positions, rows.codes, ahead, data.truth(window), values[at], naive[at], quantiles[at])
 
@@ -137,7 +130,7 @@ def evaluate_forecasts(
         test=metrics,
         baseline=_metrics(judged.truth, judged.naive, None),
         validation=by_fold[0],
-        cross_validation=_over_folds(by_fold),
+        cross_validation=over_folds(by_fold, by_fold[0]),
         folds=len(folds),
         n_test=len(judged.values),
         out_of_fold=not tested,
@@ -149,10 +142,7 @@ def evaluate_forecasts(
         size_mb=trained.size_mb,
         note=_note(layout, model, judged, tested=tested),
     )
-    for name, array in ((PREDICTIONS, judged.values), (POSITIONS, judged.positions)):
-        out = BytesIO()
-        np.save(out, array, allow_pickle=False)
-        evaluation.attach(name, out.getvalue())
+    evaluation.keep(judged.positions, judged.values)
     evaluation.attach(SERIES_FILE, json.dumps(_by_series(judged, layout), indent=1).encode())
     view = ForecastView(data, TEST if tested else 0, judged if tested else folds[0])
     for name, png in forecast_plots(view).items():
@@ -210,23 +200,11 @@ def _metrics(truth: NDArray[np.float64], values: NDArray[np.float64], quantiles:
     return metrics | of_interval
 
 
-def _over_folds(by_fold: list[Values]) -> Values:
-    summary: Values = {}
-    for name in by_fold[0]:
-        known = [value for fold in by_fold if (value := fold[name]) is not None]
-        summary[f"{name}_mean"] = float(np.mean(known)) if known else None
-        summary[f"{name}_std"] = float(np.std(known)) if len(known) > 1 else None
-    return summary
-
-
 def _errors(plan: TrainingPlan, judged: Judged) -> tuple[float, float, float]:
     """Gain over the naive forecast, its standard error, and that of the score, by drawing series (or rows)."""
     metric = METRICS[plan.metric]
     rng = np.random.default_rng(plan.seed)
-    groups = np.unique(judged.codes, return_inverse=True)[1]
-    if groups.max(initial=0) + 1 < LEAST_CLUSTERS:
-        groups = np.arange(len(judged.codes))
-    members = np.split(np.argsort(groups, kind="stable"), np.cumsum(np.bincount(groups))[:-1])
+    members = drawn_together(judged.codes)
 
     def scores(rows: NDArray[np.int64]) -> tuple[float, float]:
         of = (judged.values, judged.naive)
@@ -238,7 +216,7 @@ def _errors(plan: TrainingPlan, judged: Judged) -> tuple[float, float, float]:
         for _ in range(RESAMPLES)
     ]
     of_scores, of_gains = np.array(drawn).T
-    return scores(np.arange(len(groups)))[1], float(of_gains.std()), float(of_scores.std())
+    return scores(np.arange(len(judged.codes)))[1], float(of_gains.std()), float(of_scores.std())
 
 
 def _by_series(judged: Judged, layout: SeriesLayout) -> list[dict[str, Any]]:

@@ -83,7 +83,7 @@ def conformal_quantiles(errors: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def weighted_quantile_loss(values: NDArray[np.float64], quantiles: NDArray[np.float64]) -> float | None:
-    """Mean over the deciles of 2 * sum of pinball losses / sum of |values| (GluonTS, as in the M5 competition's kin).
+    """Mean over the deciles of 2 * sum of pinball losses / sum of |values| (the definition of GluonTS).
 
     Parameters
     ----------

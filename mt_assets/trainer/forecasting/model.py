@@ -130,8 +130,7 @@ class ForecastModel:
         return self._of(read_history(frame, self.layout))
 
     def _of(self, known: History) -> Forecasts:
-        learned = self.preprocessor
-        preprocessor = SeriesPreprocessor(known.layout, learned.known, learned.past, known.rows.positions[:0])
+        preprocessor = self.preprocessor.on(known.layout)
         history = preprocessor.gather(known.rows, known.frame)
         if preprocessor.known:
             self._refuse_without_future(preprocessor, history, known.rows)
@@ -159,12 +158,3 @@ class ForecastModel:
                 f"{lacking}.",
                 suggestions=(f"Add those rows, with {columns} filled in and {self.target!r} left empty.",),
             )
-
-
-def naive_forecasts(history: Panel, steps: int) -> NDArray[np.float64]:
-    """The value of one season before, [s, steps]: the baseline that every forecast stands beside."""
-    forecasts = np.empty((len(history), steps))
-    for at, values in enumerate(history.values()):
-        season = min(history.season, len(values))
-        forecasts[at] = np.resize(values[len(values) - season :], steps)
-    return forecasts

@@ -111,6 +111,10 @@ class SeriesPreprocessor:
 
         return cls(layout, each(layout.known), each(layout.past), frame.index.to_numpy(dtype=np.int64))
 
+    def on(self, layout: SeriesLayout) -> SeriesPreprocessor:
+        """The same covariates for other series."""
+        return SeriesPreprocessor(layout, self.known, self.past, self.rows_seen)
+
     @property
     def names(self) -> dict[str, str]:
         """The column that each covariate of a panel is made of."""

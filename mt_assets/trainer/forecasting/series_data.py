@@ -35,6 +35,7 @@ class SeriesData:
         self.layout = layout
         self._splits = splits
         self._full = table.take(np.arange(len(splits.identities)))
+        self._values: dict[int, Panel] = {}
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -58,6 +59,13 @@ class SeriesData:
         """The series as they are known at the origin."""
         return preprocessor.gather(self.known(window), self.frame, self.origins.ends(window))
 
+    def values(self, window: int) -> Panel:
+        """The same without covariates, made once."""
+        if window not in self._values:
+            plain = SeriesPreprocessor(self.layout, (), (), self.rows.positions[:0])
+            self._values[window] = self.history(window, plain)
+        return self._values[window]
+
     def future(self, window: int, history: Panel, preprocessor: SeriesPreprocessor) -> pd.DataFrame:
         """The steps that are forecast, with the covariates that are known ahead."""
         return preprocessor.future(history, self.rows, self.frame, self.layout.steps)
@@ -79,9 +87,8 @@ class SeriesData:
         value it makes MASE a mean of products, so that whatever judges predictions row by row judges forecasts too.
         """
         rows = self.scored(window)
-        plain = SeriesPreprocessor(self.layout, (), (), rows.positions[:0])
         values = self.frame.loc[rows.positions, self.layout.target].to_numpy(dtype=np.float64)
-        return np.column_stack([values, 1.0 / self.history(window, plain).scales()[rows.codes]])
+        return np.column_stack([values, 1.0 / self.values(window).scales()[rows.codes]])
 
 
 def truth_of(table: Table, layout: SeriesLayout, splits: Splits, positions: NDArray[np.int64]) -> NDArray[np.float64]:

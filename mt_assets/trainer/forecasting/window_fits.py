@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache, cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +13,7 @@ import numpy as np
 import pandas as pd
 from optuna.distributions import BaseDistribution
 
+from mt_assets.trainer.algorithms.algorithm import FLOAT
 from mt_assets.trainer.algorithms.registry import forecaster
 from mt_assets.trainer.data.profile import DataProfile
 from mt_assets.trainer.data.splits import Splits
@@ -28,15 +27,9 @@ from mt_assets.trainer.forecasting.preprocessing import SeriesPreprocessor
 from mt_assets.trainer.forecasting.series_data import SeriesData
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.planning.search_space import forecaster_space
-from mt_assets.trainer.search.candidate import Candidate, FoldCache, FoldResult, content_key
+from mt_assets.trainer.search.candidate import CUT, Candidate, FoldCache, FoldResult, content_key, made_by
 from mt_assets.trainer.search.memory import WORKER_BYTES
 from mt_assets.trainer.search.tasks import Job
-
-CUT: Final = "-cut"
-"""Ends the name of a result that a deadline cut short."""
-
-FLOAT: Final = 8
-"""Bytes of a number in double precision."""
 
 
 def layout_of(profile: DataProfile) -> SeriesLayout:
@@ -202,27 +195,18 @@ class WindowFits:
         return self._known[fold]
 
 
-@cache
-def forecasting_digest() -> str:
-    """Sha256 of the code that makes forecasts and of the versions of the libraries that it stands on."""
-    here = Path(__file__).resolve().parent
-    digest = hashlib.sha256()
-    for source in sorted(here.rglob("*.py")):
-        digest.update(source.name.encode() + b"\0" + source.read_bytes())
-    for library in LIBRARIES:
-        digest.update(f"{library}=={_version(library)}\n".encode())
-    return digest.hexdigest()
-
-
 LIBRARIES: Final = (
-    "numpy", "pandas", "scikit-learn", "lightgbm", "xgboost", "statsforecast", "coreforecast",
-    "utilsforecast", "prophet", "neuralforecast", "torch",
+    "numpy", "pandas", "scikit-learn", "lightgbm", "xgboost", "statsforecast", "coreforecast", "utilsforecast",
+    "prophet", "neuralforecast", "torch",
 )  # fmt: skip
 """What forecasts depend on."""
 
 
-def _version(library: str) -> str:
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return "none"
+@cache
+def forecasting_digest() -> str:
+    """Sha256 of the code that makes forecasts and of the versions of the libraries that it stands on.
+
+    The boosters among the algorithms are part of it: forecasters on lags fit with them.
+    """
+    here = Path(__file__).resolve().parent
+    return made_by([*sorted(here.rglob("*.py")), *sorted((here.parent / "algorithms").glob("*.py"))], LIBRARIES)

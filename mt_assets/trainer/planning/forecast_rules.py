@@ -5,7 +5,9 @@ from typing import Final
 from mt_assets.trainer.planning.ensemble_rules import ROUNDS
 from mt_assets.trainer.planning.facts import Facts
 from mt_assets.trainer.planning.forecast_costs import RECOMMENDED, affordable
-from mt_assets.trainer.planning.rule import Rule, RuleTable, always, asked
+from mt_assets.trainer.planning.model_rules import ALGORITHM_NAMED, METRIC_SAID
+from mt_assets.trainer.planning.rule import Rule, RuleTable, always
+from mt_assets.trainer.planning.search_rules import TRIALS_SAID
 
 ALWAYS: Final = ("seasonal_naive", "theta", "ets", "lightgbm")
 """What competes in any run: the baseline, and what wins most often beside a combination of all. On the monthly series
@@ -44,14 +46,7 @@ QUICK_ROWS: Final = 5_000
 METRIC = RuleTable(
     "metric",
     (
-        asked("metric.asked", "objective.metric", "objective.metric"),
-        Rule(
-            "metric.objectives",
-            lambda f: bool(f.objectives),
-            lambda f: f.objectives[0],
-            "The first of the objectives asked for.",
-            "hyperparameterSearch.objectives",
-        ),
+        *METRIC_SAID,
         Rule(
             "metric.forecast",
             always,
@@ -67,13 +62,7 @@ METRIC = RuleTable(
 RECOMMENDATION = RuleTable(
     "recommended",
     (
-        Rule(
-            "algorithm.named",
-            lambda f: f.spec.algorithms is not None,
-            lambda f: f.spec.algorithms,
-            "The spec names it.",
-            "algorithm",
-        ),
+        ALGORITHM_NAMED,
         Rule(
             "algorithm.series",
             lambda f: all(affordable(name, f) for name in RECOMMENDED),
@@ -127,21 +116,7 @@ TRIALS = RuleTable(
             "The search is switched off: each forecaster is tried once, with its start configuration.",
             "hyperparameterSearch.enabled",
         ),
-        asked("trials.asked", "hyperparameter_search.n_trials", "hyperparameterSearch.nTrials"),
-        Rule(
-            "trials.quick",
-            lambda f: f.spec.scenario == "quick",
-            20,
-            "A quick baseline is 20 trials.",
-            "hyperparameterSearch.nTrials",
-        ),
-        Rule(
-            "trials.production",
-            lambda f: f.spec.scenario == "production",
-            100,
-            "A production model is 100 trials.",
-            "hyperparameterSearch.nTrials",
-        ),
+        *TRIALS_SAID,
         Rule(
             "trials.many_series",
             lambda f: f.series >= 500,

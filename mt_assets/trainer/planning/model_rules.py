@@ -50,17 +50,32 @@ def candidates(facts: Facts) -> tuple[str, ...]:
     return competing(meant(facts), facts.available, facts.rows) if named is None else named
 
 
+METRIC_SAID = (
+    asked("metric.asked", "objective.metric", "objective.metric"),
+    Rule(
+        "metric.objectives",
+        lambda f: bool(f.objectives),
+        lambda f: f.objectives[0],
+        "The first of the objectives asked for.",
+        "hyperparameterSearch.objectives",
+    ),
+)
+"""What the spec says about the metric, for tables and for series."""
+
+ALGORITHM_NAMED = Rule(
+    "algorithm.named",
+    lambda f: f.spec.algorithms is not None,
+    lambda f: f.spec.algorithms,
+    "The spec names it.",
+    "algorithm",
+)
+"""What the spec says about the algorithm."""
+
+
 METRIC = RuleTable(
     "metric",
     (
-        asked("metric.asked", "objective.metric", "objective.metric"),
-        Rule(
-            "metric.objectives",
-            lambda f: bool(f.objectives),
-            lambda f: f.objectives[0],
-            "The first of the objectives asked for.",
-            "hyperparameterSearch.objectives",
-        ),
+        *METRIC_SAID,
         Rule(
             "metric.binary",
             lambda f: f.n_classes == 2,
@@ -92,13 +107,7 @@ METRIC = RuleTable(
 RECOMMENDATION = RuleTable(
     "recommended",
     (
-        Rule(
-            "algorithm.named",
-            lambda f: f.spec.algorithms is not None,
-            lambda f: f.spec.algorithms,
-            "The spec names it.",
-            "algorithm",
-        ),
+        ALGORITHM_NAMED,
         Rule(
             "algorithm.classification.small",
             lambda f: f.task == "classification" and f.rows < SMALL_ROWS,

@@ -47,6 +47,26 @@ def _large(facts: Facts) -> bool:
     return facts.rows > MANY_ROWS or facts.cells > LARGE_CELLS
 
 
+TRIALS_SAID = (
+    asked("trials.asked", "hyperparameter_search.n_trials", "hyperparameterSearch.nTrials"),
+    Rule(
+        "trials.quick",
+        lambda f: f.spec.scenario == "quick",
+        20,
+        "A quick baseline is 20 trials.",
+        "hyperparameterSearch.nTrials",
+    ),
+    Rule(
+        "trials.production",
+        lambda f: f.spec.scenario == "production",
+        100,
+        "A production model is 100 trials.",
+        "hyperparameterSearch.nTrials",
+    ),
+)
+"""What the spec says about the number of trials, for tables and for series."""
+
+
 TRIALS = RuleTable(
     "n_trials",
     (
@@ -57,21 +77,7 @@ TRIALS = RuleTable(
             "The search is switched off: each algorithm is tried once, with its start configuration.",
             "hyperparameterSearch.enabled",
         ),
-        asked("trials.asked", "hyperparameter_search.n_trials", "hyperparameterSearch.nTrials"),
-        Rule(
-            "trials.quick",
-            lambda f: f.spec.scenario == "quick",
-            20,
-            "A quick baseline is 20 trials.",
-            "hyperparameterSearch.nTrials",
-        ),
-        Rule(
-            "trials.production",
-            lambda f: f.spec.scenario == "production",
-            100,
-            "A production model is 100 trials.",
-            "hyperparameterSearch.nTrials",
-        ),
+        *TRIALS_SAID,
         Rule(
             "trials.size",
             always,

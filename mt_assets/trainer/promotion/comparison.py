@@ -6,15 +6,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from mt_assets.trainer.evaluation.groups import LEAST_CLUSTERS, drawn_together
 from mt_assets.trainer.evaluation.metrics import METRICS, USUAL, Terms, score
 from mt_assets.trainer.store.record import Record
 
 RESAMPLES, FEWER_RESAMPLES, MANY_ROWS = 1_000, 200, 50_000
 """Resamples of the paired bootstrap, and how many above that many test rows, where the interval is narrow anyway. One
 thread takes 0.15 s for ROC AUC on 1,400 rows and 6 s on 50,000 and on 200,000."""
-
-LEAST_CLUSTERS = 5
-"""Series from which whole ones are drawn; draws of fewer are nearly all alike, and rows say more."""
 
 MARGIN = 0.01
 """How much worse a challenger may be where the spec does not say: 0.01 of a metric that ends at 1, otherwise 1 % of the
@@ -160,8 +158,7 @@ class Contest:
     def _gains_of_clusters(
         self, clusters: npt.NDArray[np.int64], resamples: int, rng: np.random.Generator
     ) -> npt.NDArray[np.float64]:
-        codes = np.unique(clusters, return_inverse=True)[1]
-        members = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+        members = drawn_together(clusters)
         gains = np.empty(resamples)
         for at in range(resamples):
             drawn = rng.integers(0, len(members), len(members))

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import zipfile
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -17,6 +18,9 @@ import numpy as np
 from mt_assets.trainer.store.atomic import write_atomic
 
 _SUFFIX: Final = ".npz"
+
+CUT: Final = "-cut"
+"""Ends the name of a result that a deadline cut short."""
 
 
 @dataclass(frozen=True)
@@ -140,10 +144,21 @@ def code_digest() -> str:
     sources = [*sorted((trainer / "features").glob("*.py")), *sorted((trainer / "algorithms").glob("*.py"))]
     sources += [trainer / "search" / name for name in ("candidate.py", "fold_fits.py")]
     sources += [trainer / "data" / name for name in ("frames.py", "target.py")]
+    return made_by(sources, LIBRARIES)
+
+
+LIBRARIES: Final = (
+    "numpy", "pandas", "scikit-learn", "skrub", "lightgbm", "xgboost", "catboost", "optuna", "torch",
+)  # fmt: skip
+"""What models of tables depend on."""
+
+
+def made_by(sources: Iterable[Path], libraries: Iterable[str]) -> str:
+    """Sha256 of source files and of the versions of libraries."""
     digest = hashlib.sha256()
     for source in sources:
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
-    for library in ("numpy", "pandas", "scikit-learn", "skrub", "lightgbm", "xgboost", "catboost", "optuna", "torch"):
+    for library in libraries:
         digest.update(f"{library}=={_version(library)}\n".encode())
     return digest.hexdigest()
 

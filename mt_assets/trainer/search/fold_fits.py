@@ -33,16 +33,13 @@ from mt_assets.trainer.features.text import EncodedText
 from mt_assets.trainer.memory import give_back
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.planning.search_space import search_space
-from mt_assets.trainer.search.candidate import Candidate, FoldCache, FoldResult, code_digest, content_key
+from mt_assets.trainer.search.candidate import CUT, Candidate, FoldCache, FoldResult, code_digest, content_key
 from mt_assets.trainer.search.fold_models import FoldModels
 from mt_assets.trainer.search.memory import fit_bytes
 from mt_assets.trainer.store.atomic import UNFINISHED
 
 _MATRICES: Final = ("X", "y", "X_valid", "y_valid")
 _TOLD: Final = "told.json"
-
-_CUT: Final = "-cut"
-"""Ends the name of a result that a deadline cut short."""
 
 MORE_TIME: Final = 1.5
 """A result that was cut short is not enough where there are so many times the seconds that it took."""
@@ -312,7 +309,7 @@ class FoldFits:
             Whatever the estimator raises.
         """
         key = self.key(candidate, fold)
-        cut = f"{key}{_CUT}"
+        cut = f"{key}{CUT}"
         stored = self.cache.get(key)
         if stored is None and deadline is not None and (short := self.cache.get(cut)):
             # One that has more time now is fitted anew.

@@ -13,8 +13,9 @@ from PIL import Image
 from mt_assets.trainer.evaluation.plots import PLOTS
 from mt_assets.trainer.forecasting.evaluate import forecast_test
 from mt_assets.trainer.forecasting.forecaster import FittedForecaster
+from mt_assets.trainer.forecasting.forecasters.local import naive_forecasts
 from mt_assets.trainer.forecasting.intervals import Intervals
-from mt_assets.trainer.forecasting.model import ForecastModel, ForecastPart, naive_forecasts
+from mt_assets.trainer.forecasting.model import ForecastModel, ForecastPart
 from mt_assets.trainer.forecasting.plots import ForecastView, autocorrelation, forecast_plots, scaled_errors
 from mt_assets.trainer.forecasting.preprocessing import SeriesPreprocessor
 from mt_assets.trainer.forecasting.windows import TEST

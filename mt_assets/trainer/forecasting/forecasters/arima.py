@@ -12,16 +12,15 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from mt_assets.trainer.forecasting.forecaster import Forecaster, ForecastSetting, Params
+from mt_assets.trainer.forecasting.forecaster import ForecastSetting, Params
 from mt_assets.trainer.forecasting.forecasters.local import (
     LIBRARY_BYTES,
-    LocalFit,
+    LocalForecaster,
     Series,
     SeriesModel,
     decomposed,
     series_bytes,
 )
-from mt_assets.trainer.forecasting.panel import Panel
 
 LONGEST_SEASON: Final = 12
 """Steps of the longest season that is modelled by seasonal orders. On hourly electricity with a season of 24 they were
@@ -41,7 +40,7 @@ BOUNDS: Final[dict[str, Any]] = {
 """Orders, and how many of them are tried: 0.2 s a monthly series of 120 steps and not 0.9 (MASE 0.53 and 0.50)."""
 
 
-class Arima(Forecaster):
+class Arima(LocalForecaster):
     """ARIMA, one model a series; known covariates are regressors."""
 
     name: ClassVar[str] = "arima"
@@ -53,16 +52,8 @@ class Arima(Forecaster):
     def starts(self, setting: ForecastSetting) -> tuple[Params, ...]:
         return tuple({"season": each} for each in _seasons(setting.season))
 
-    def fit(
-        self,
-        history: Panel,
-        setting: ForecastSetting,
-        params: Mapping[str, Any],
-        *,
-        iterations: int | None = None,
-        deadline: float | None = None,
-    ) -> LocalFit:
-        return LocalFit(_ArimaModel(str(params["season"])), history)
+    def model(self, params: Mapping[str, Any]) -> SeriesModel:
+        return _ArimaModel(str(params["season"]))
 
     def memory(self, setting: ForecastSetting, params: Mapping[str, Any]) -> float:
         """Of the Kalman filter on top, whose state is as long as the season and the orders."""

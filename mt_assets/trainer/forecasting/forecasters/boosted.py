@@ -18,7 +18,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from mt_assets.trainer.algorithms.algorithm import Algorithm, FitSetting, within
 from mt_assets.trainer.forecasting.forecaster import FittedForecaster, Forecaster, ForecastSetting, Params
 from mt_assets.trainer.forecasting.forecasters.lags import LagPlan, LagTable
-from mt_assets.trainer.forecasting.forecasters.local import RUNAWAY, seasonal_naive, series_bytes
+from mt_assets.trainer.forecasting.forecasters.local import series_bytes, stood_in, too_short
 from mt_assets.trainer.forecasting.panel import Panel
 
 MOST_ROWS: Final = 100_000
@@ -184,15 +184,7 @@ class BoostedFit(FittedForecaster):
         if self._estimator is not None:
             table = LagTable(self._plan, history, future, steps)
             forecasts = table.unscaled(self._ahead(table, steps))
-        for at, values in enumerate(history.values()):
-            low, high = values.min(), values.max()
-            room = RUNAWAY * (high - low)
-            own = forecasts[at]
-            if low == high:
-                own[:] = values[-1]
-            elif len(values) < SHORTEST or not (np.isfinite(own) & (own > low - room) & (own < high + room)).all():
-                own[:] = seasonal_naive(values, history.season, steps)
-        return forecasts
+        return stood_in(forecasts, history, SHORTEST)
 
     def _ahead(self, table: LagTable, steps: int) -> np.ndarray:
         """The next steps on the scale of the table, [s, steps]."""
@@ -294,6 +286,4 @@ def _half(deadline: float | None) -> float | None:
 
 def _said(display: str, history: Panel) -> tuple[str, ...]:
     short = int((history.lengths < SHORTEST).sum())
-    if not short:
-        return ()
-    return (f"{short} of {len(history)} series are too short for {display}: the seasonal naive forecast stands in.",)
+    return (too_short(short, len(history), display),) if short else ()

@@ -12,16 +12,13 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from mt_assets.trainer.forecasting.forecaster import Forecaster, ForecastSetting, Params
+from mt_assets.trainer.forecasting.forecaster import ForecastSetting, Params
 from mt_assets.trainer.forecasting.forecasters.local import (
-    LIBRARY_BYTES,
-    LocalFit,
+    LocalForecaster,
     Series,
     SeriesModel,
     decomposed,
-    series_bytes,
 )
-from mt_assets.trainer.forecasting.panel import Panel
 
 LONGEST_SEASON: Final = 24
 """Steps of the longest season that the library has states for; a longer one is taken out by loess."""
@@ -56,7 +53,7 @@ STARTS_FEW: Final = ("automatic", "additive damped", "log additive", "decomposed
 STARTS_MANY: Final = ("decomposed", "log additive damped")
 
 
-class Ets(Forecaster):
+class Ets(LocalForecaster):
     """Exponential smoothing, one model a series, all of them of one form or each of the form that suits it."""
 
     name: ClassVar[str] = "ets"
@@ -70,19 +67,8 @@ class Ets(Forecaster):
         suiting = [name for name in names if _suits(FORMS[name], setting)]
         return tuple({"form": name} for name in suiting)
 
-    def fit(
-        self,
-        history: Panel,
-        setting: ForecastSetting,
-        params: Mapping[str, Any],
-        *,
-        iterations: int | None = None,
-        deadline: float | None = None,
-    ) -> LocalFit:
-        return LocalFit(_EtsModel(str(params["form"])), history)
-
-    def memory(self, setting: ForecastSetting, params: Mapping[str, Any]) -> float:
-        return series_bytes(setting) + LIBRARY_BYTES
+    def model(self, params: Mapping[str, Any]) -> SeriesModel:
+        return _EtsModel(str(params["form"]))
 
 
 def _suits(form: _Form, setting: ForecastSetting) -> bool:

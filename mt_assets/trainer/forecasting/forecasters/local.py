@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
 
 import numpy as np
 import pandas as pd
 
-from mt_assets.trainer.forecasting.forecaster import FittedForecaster, ForecastSetting
+from mt_assets.trainer.forecasting.forecaster import FittedForecaster, Forecaster, ForecastSetting
 from mt_assets.trainer.forecasting.panel import ID, TIME, VALUE, Frequency, Panel
 
 RUNAWAY: Final = 10.0
@@ -86,6 +86,28 @@ class SeriesModel(ABC):
         """Float64 [steps]; may raise, and need not be finite."""
 
 
+class LocalForecaster(Forecaster):
+    """A forecaster that models each series by itself: there is nothing to fit but on the history."""
+
+    @abstractmethod
+    def model(self, params: Mapping[str, Any]) -> SeriesModel:
+        """How one series is forecast."""
+
+    def fit(
+        self,
+        history: Panel,
+        setting: ForecastSetting,
+        params: Mapping[str, Any],
+        *,
+        iterations: int | None = None,
+        deadline: float | None = None,
+    ) -> LocalFit:
+        return LocalFit(self.model(params), history)
+
+    def memory(self, setting: ForecastSetting, params: Mapping[str, Any]) -> float:
+        return series_bytes(setting) + LIBRARY_BYTES
+
+
 class LocalFit(FittedForecaster):
     """A model that is fitted on each series when a forecast is made.
 
@@ -115,8 +137,7 @@ class LocalFit(FittedForecaster):
     def _one(self, series: Series) -> np.ndarray | None:
         """Of one series; None where the model has none that is of use."""
         values = series.values
-        low, high = values.min(), values.max()
-        if low == high:
+        if values.min() == values.max():
             return np.full(series.steps, values[-1])
         if len(values) < self._model.shortest(series.season):
             return None
@@ -127,9 +148,7 @@ class LocalFit(FittedForecaster):
         except Exception:
             # Whatever the library stumbles on: the other series are not to suffer, and the note counts it.
             return None
-        room = RUNAWAY * (high - low)
-        inside = np.isfinite(found) & (found > low - room) & (found < high + room)
-        return found if found.shape == (series.steps,) and inside.all() else None
+        return found if found.shape == (series.steps,) and is_of_use(found, values) else None
 
     def _short(self, history: Panel) -> int:
         return int((history.lengths < self._model.shortest(history.season)).sum())
@@ -137,16 +156,44 @@ class LocalFit(FittedForecaster):
     def _said(self, short: int, failed: int, series: int) -> tuple[str, ...]:
         notes = []
         if short:
-            notes.append(
-                f"{short} of {series} series are too short for {self._model.display}: "
-                "the seasonal naive forecast stands in."
-            )
+            notes.append(too_short(short, series, self._model.display))
         if failed:
             notes.append(
                 f"{self._model.display} could not be fitted on {failed} of {series} series: "
                 "the seasonal naive forecast stands in."
             )
         return tuple(notes)
+
+
+def too_short(short: int, series: int, display: str) -> str:
+    """The note on series that a forecaster cannot take."""
+    return f"{short} of {series} series are too short for {display}: the seasonal naive forecast stands in."
+
+
+def is_of_use(forecast: np.ndarray, values: np.ndarray) -> bool:
+    """Whether a forecast [steps] is finite and stays near the range of its series."""
+    low, high = values.min(), values.max()
+    room = RUNAWAY * (high - low)
+    return bool((np.isfinite(forecast) & (forecast > low - room) & (forecast < high + room)).all())
+
+
+def stood_in(forecasts: np.ndarray, history: Panel, shortest: int = 1) -> np.ndarray:
+    """Forecasts [s, steps] of a model of all series, changed in place where they are of no use.
+
+    A constant is forecast as what it is; the seasonal naive forecast stands in for what is not finite, leaves the range
+    of its series by far, or is of a series shorter than `shortest`.
+    """
+    for own, values in zip(forecasts, history.values(), strict=True):
+        if values.min() == values.max():
+            own[:] = values[-1]
+        elif len(values) < shortest or not is_of_use(own, values):
+            own[:] = seasonal_naive(values, history.season, len(own))
+    return forecasts
+
+
+def naive_forecasts(history: Panel, steps: int) -> np.ndarray:
+    """The seasonal naive forecast of each series, [s, steps]: the baseline that every forecast stands beside."""
+    return np.stack([seasonal_naive(values, history.season, steps) for values in history.values()])
 
 
 def each_series(history: Panel, future: pd.DataFrame, steps: int) -> Iterator[Series]:

@@ -14,7 +14,7 @@ import pandas as pd
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from mt_assets.trainer.forecasting.forecaster import FittedForecaster, Forecaster, ForecastSetting, Params
-from mt_assets.trainer.forecasting.forecasters.local import RUNAWAY, seasonal_naive, series_bytes
+from mt_assets.trainer.forecasting.forecasters.local import series_bytes, stood_in
 from mt_assets.trainer.forecasting.panel import ID, VALUE, Panel
 
 MOST_STEPS: Final = 500
@@ -139,14 +139,7 @@ class LstmFit(FittedForecaster):
         forecasts = np.full((len(history), steps), np.nan)
         if self._network is not None:
             forecasts = self._of_network(history, future)[:, :steps]
-        for at, values in enumerate(history.values()):
-            own, low, high = forecasts[at], values.min(), values.max()
-            room = RUNAWAY * (high - low)
-            if low == high:
-                own[:] = values[-1]
-            elif not (np.isfinite(own) & (own > low - room) & (own < high + room)).all():
-                own[:] = seasonal_naive(values, history.season, steps)
-        return forecasts
+        return stood_in(forecasts, history)
 
     def _of_network(self, history: Panel, future: pd.DataFrame) -> np.ndarray:
         """[s, steps of the network]; steps beyond those of `future` are of no meaning."""

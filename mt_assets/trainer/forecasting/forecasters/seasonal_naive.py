@@ -8,12 +8,17 @@ from typing import Any, ClassVar
 import numpy as np
 from optuna.distributions import BaseDistribution
 
-from mt_assets.trainer.forecasting.forecaster import Forecaster, ForecastSetting, Params
-from mt_assets.trainer.forecasting.forecasters.local import LocalFit, Series, SeriesModel, seasonal_naive, series_bytes
-from mt_assets.trainer.forecasting.panel import Panel
+from mt_assets.trainer.forecasting.forecaster import ForecastSetting, Params
+from mt_assets.trainer.forecasting.forecasters.local import (
+    LocalForecaster,
+    Series,
+    SeriesModel,
+    seasonal_naive,
+    series_bytes,
+)
 
 
-class SeasonalNaive(Forecaster):
+class SeasonalNaive(LocalForecaster):
     """The last season, again and again; it needs no library."""
 
     name: ClassVar[str] = "seasonal_naive"
@@ -25,16 +30,8 @@ class SeasonalNaive(Forecaster):
     def starts(self, setting: ForecastSetting) -> tuple[Params, ...]:
         return ({},)
 
-    def fit(
-        self,
-        history: Panel,
-        setting: ForecastSetting,
-        params: Mapping[str, Any],
-        *,
-        iterations: int | None = None,
-        deadline: float | None = None,
-    ) -> LocalFit:
-        return LocalFit(_LastSeason(), history)
+    def model(self, params: Mapping[str, Any]) -> SeriesModel:
+        return _LastSeason()
 
     def memory(self, setting: ForecastSetting, params: Mapping[str, Any]) -> float:
         return series_bytes(setting)

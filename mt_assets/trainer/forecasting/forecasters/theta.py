@@ -13,23 +13,20 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from mt_assets.trainer.forecasting.forecaster import Forecaster, ForecastSetting, Params
+from mt_assets.trainer.forecasting.forecaster import ForecastSetting, Params
 from mt_assets.trainer.forecasting.forecasters.local import (
-    LIBRARY_BYTES,
-    LocalFit,
+    LocalForecaster,
     Series,
     SeriesModel,
     decomposed,
-    series_bytes,
 )
-from mt_assets.trainer.forecasting.panel import Panel
 
 DECOMPOSITIONS: Final = ("multiplicative", "additive", "loess")
 """How the season is taken out: by moving averages, or by loess, which lets it change. On 108 monthly series of
 employment loess was better (MASE 0.73 and 0.75), on airline passengers multiplication (0.97 and 0.76)."""
 
 
-class Theta(Forecaster):
+class Theta(LocalForecaster):
     """The dynamic optimised theta model, one a series.
 
     On 50 monthly series of employment it was as accurate as the choice of the best of four theta models (MASE 0.606
@@ -49,19 +46,8 @@ class Theta(Forecaster):
             return ({},)
         return tuple({"decomposition": each} for each in DECOMPOSITIONS)
 
-    def fit(
-        self,
-        history: Panel,
-        setting: ForecastSetting,
-        params: Mapping[str, Any],
-        *,
-        iterations: int | None = None,
-        deadline: float | None = None,
-    ) -> LocalFit:
-        return LocalFit(_ThetaModel(str(params.get("decomposition", "additive"))), history)
-
-    def memory(self, setting: ForecastSetting, params: Mapping[str, Any]) -> float:
-        return series_bytes(setting) + LIBRARY_BYTES
+    def model(self, params: Mapping[str, Any]) -> SeriesModel:
+        return _ThetaModel(str(params.get("decomposition", "additive")))
 
 
 @dataclass(frozen=True)
