@@ -69,6 +69,7 @@ def draft_spec(data: str, target: str | None, folder: Path) -> str:
         "# Bounds that the model must keep to become the champion",
         "# qualityGates:",
         f"#   {'test.r2' if profile.target.task == 'regression' else 'test.roc_auc'}: '>=0.8'",
+        *_forecast_lines(table, profile),
     ]
     return "\n".join(lines) + "\n"
 
@@ -86,6 +87,21 @@ def _guess_target(columns: tuple[str, ...]) -> tuple[str, str]:
 def _column_lines(profile: DataProfile) -> list[str]:
     shown = [column for column in profile.columns if column.role != "target"]
     return [f"#   {_key(column.name)}: {column.role}  # {_one_line(column.reason)}" for column in shown]
+
+
+def _forecast_lines(table: Table, profile: DataProfile) -> list[str]:
+    """How to forecast the target instead, where numbers stand beside times."""
+    times = [column.name for column in profile.columns if column.role == "datetime"]
+    if not times or profile.target.task != "regression":
+        return []
+    lines = ["", f"# To forecast {_one_line(profile.target.column)} in time, instead of predicting it row by row"]
+    lines += ["# modelType: time_series", f"# {_entry('timeColumn', times[0])}"]
+    names = [column.name for column in profile.columns if column.role == "categorical"]
+    frame = table.frame([times[0], *names])
+    if frame[times[0]].duplicated().any():
+        of_series = (name for name in names if not frame.duplicated([times[0], name]).any())
+        lines += [f"# {_entry('seriesColumn', name)}" for name in list(of_series)[:1]]
+    return lines
 
 
 def _entry(key: str, value: str) -> str:

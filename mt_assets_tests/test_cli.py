@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -337,6 +339,27 @@ def test_init_takes_the_target_that_it_is_told(
     assert mt_assets("init", tmp_path / "a.parquet", "--target", "income", "--output", spec).code == 0
     assert yaml.safe_load(spec.read_text())["targetColumn"] == "income"
     assert "regression" in mt_assets("plan", spec).out
+
+
+def test_init_says_how_series_would_be_forecast(
+    tmp_path: Path, home: Path, mt_assets: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    months = pd.date_range("2018-01-01", periods=60, freq="MS")
+    shops = [
+        pd.DataFrame({"month": months, "shop": shop, "sales": np.random.default_rng(at).normal(100, 9, 60)})
+        for at, shop in enumerate("abc")
+    ]
+    pd.concat(shops).to_csv("sales.csv", index=False)
+    assert mt_assets("init", "sales.csv").code == 0
+    written = tmp_path / "specs" / "sales.yaml"
+    head, forecast = written.read_text().split("# To forecast", 1)
+    keys = [line.removeprefix("# ") for line in forecast.splitlines()[1:]]
+    assert keys == ["modelType: time_series", "timeColumn: month", "seriesColumn: shop"]
+    written.write_text(head + "\n".join(keys))
+    answer = mt_assets("plan", written)
+    assert answer.code == 0, answer.err
+    assert re.search(r"^season +12 ", answer.out, re.MULTILINE)
 
 
 # The same graph, run by `dagster`
