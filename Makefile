@@ -15,7 +15,7 @@ train: .venv/installed
 	$(BIN)/mt-assets train $(SPEC)
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: .venv/installed-dev
 	$(BIN)/python -m pytest -m slow --timeout 1800

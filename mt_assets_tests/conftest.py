@@ -35,6 +35,10 @@ QUICK = {
 """A training of about two seconds, most of it the check that a fresh process can load the model."""
 
 
+os.environ["COLUMNS"] = "200"
+"""Before the first console is made, which keeps the width: tables are shown whole, also where there is no terminal."""
+
+
 @pytest.fixture(scope="session", autouse=True)
 def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No test finds or leaves state in the checkout."""
@@ -133,7 +137,6 @@ def mt_assets(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
 
     def run(*arguments: object) -> Answer:
         monkeypatch.setattr(sys, "argv", ["mt-assets", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             main()

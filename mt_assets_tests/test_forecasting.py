@@ -98,10 +98,10 @@ def test_the_test_is_the_last_horizon_and_nothing_fitted_saw_it(model: Model) ->
     assert [row["series"] for row in per_series] == [f"s{shop}" for shop in range(SERIES)]
 
 
-def test_mlflow_forecasts_from_new_history_with_intervals(model: Model) -> None:
+def test_mlflow_forecasts_from_new_history_with_intervals(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     import mlflow.pyfunc
 
-    mlflow.set_tracking_uri(f"sqlite:///{model.store.folder.parent.parent / 'mlflow.db'}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{model.store.folder.parent.parent / 'mlflow.db'}")
     loaded = mlflow.pyfunc.load_model("models:/shops@champion")
     frame = months(100)
     later = frame["month"] > pd.Timestamp("2019-12-31") + pd.DateOffset(months=4)

@@ -40,6 +40,7 @@ from mt_assets.trainer.search.candidate import Candidate, CandidateResult, FoldC
 from mt_assets.trainer.search.failing import all_failed, failures_told, may_succeed_alone, stopped
 from mt_assets.trainer.search.fits import Fits, fits_of
 from mt_assets.trainer.search.fold_fits import scratch_folder
+from mt_assets.trainer.search.ladder import Climb
 from mt_assets.trainer.search.ledger import Ledger
 from mt_assets.trainer.search.memory import Memory
 from mt_assets.trainer.search.pareto import pareto_front
@@ -140,8 +141,11 @@ def run_search(
         stopped_by: StoppedBy = search.ended
         if not search.done:
             job = replace(job, content=fits.content)
-            with WorkerPool(job, plan.workers, modules=modules_of(plan.algorithms, plan.task)) as pool:
-                stopped_by = search.run(pool, deadline, meanwhile)
+            try:
+                with WorkerPool(job, plan.workers, modules=modules_of(plan.algorithms, plan.task)) as pool:
+                    stopped_by = search.run(pool, deadline, meanwhile)
+            finally:
+                sweep(cache.folder)  # workers are ended in whatever they are writing
         else:
             search.mend(cache)
         if search.done:  # what is left are checkpoints of fits that nobody waits for any more
@@ -298,7 +302,7 @@ class _Search:
         if self.shares is None:
             return task
         each = next(each for each in self.opened if each.number == task.trial)
-        left = len(self.fits.folds) - len(each.answers)
+        left = len(self.fits.rungs) + len(self.fits.folds) - len(each.answers)
         gradual = learner(task.candidate.algorithm, self.plan.task).gradual
         deadline = self.shares.deadline(time.monotonic(), left, len(self.fits.folds), gradual=gradual)
         return replace(task, deadline=deadline, must_end=self.complete)
@@ -350,7 +354,8 @@ class _Search:
             trial = self.ledger.begin(self.proposals.propose(number, before))
         name, params = self.space.suggest(trial)
         verdicts = self.judge.pruning.verdicts(number, before)
-        return OpenTrial(number, trial, Candidate(name, params), verdicts)
+        climb = Climb.of(number, before, len(self.fits.rungs), self.direction)
+        return OpenTrial(number, trial, Candidate(name, params), verdicts, climb)
 
     def _take(self, task: Task, answer: FoldResult | Failure | Lost, limit: float) -> None:
         """Take what came back, and end its trial where that is decided."""
@@ -379,9 +384,9 @@ class _Search:
     def _end(self, each: OpenTrial, outcome: CandidateResult | Failure, limit: float) -> None:
         if isinstance(outcome, Failure):
             # One candidate that cannot be fitted must not end a search; `result` raises where none can.
-            self.ledger.fail(each.trial, each.judged, outcome.error)
+            self.ledger.fail(each, outcome.error)
         else:
-            self.ledger.finish(each.trial, each.judged, outcome, constrained=bool(self.plan.constraints))
+            self.ledger.finish(each, outcome, constrained=bool(self.plan.constraints))
             self.complete = self.complete or not outcome.pruned
             if self.shares is not None:
                 self.shares.note(outcome, self.goal)

@@ -192,6 +192,9 @@ def bucket() -> Iterator[tuple[str, Any]]:
     """A bucket on an S3-compatible server of its own, and a client to fill it."""
     import botocore.session
     from moto.server import ThreadedMotoServer
+    from s3fs import S3FileSystem
+
+    S3FileSystem.clear_instance_cache()  # one that another test has made knows another endpoint
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
