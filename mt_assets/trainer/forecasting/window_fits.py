@@ -15,6 +15,7 @@ from optuna.distributions import BaseDistribution
 
 from mt_assets.trainer.algorithms.algorithm import FLOAT
 from mt_assets.trainer.algorithms.registry import forecaster
+from mt_assets.trainer.data.assignment import Fold
 from mt_assets.trainer.data.profile import DataProfile
 from mt_assets.trainer.data.splits import Splits
 from mt_assets.trainer.data.table import content_digest
@@ -71,6 +72,7 @@ class WindowFits:
         self.profile = job.profile
         self.layout = layout_of(job.profile)
         self.folds = job.splits.folds[: job.plan.folds_per_trial]
+        self.rungs: tuple[Fold, ...] = ()
         self.setting = forecast_setting(job.plan, job.profile, job.splits)
         self.cache = FoldCache(job.cache)
         self._data = SeriesData(job.table, self.layout, job.splits)
@@ -196,8 +198,8 @@ class WindowFits:
 
 
 LIBRARIES: Final = (
-    "numpy", "pandas", "scikit-learn", "lightgbm", "xgboost", "statsforecast", "coreforecast", "utilsforecast",
-    "prophet", "neuralforecast", "torch",
+    "numpy", "pandas", "scikit-learn", "lightgbm", "xgboost", "mlforecast", "statsforecast", "coreforecast",
+    "utilsforecast", "prophet", "neuralforecast", "torch",
 )  # fmt: skip
 """What forecasts depend on."""
 

@@ -58,6 +58,9 @@ class TrainingPlan(Record):
         Fits of one unpruned trial.
     folds_by_time : bool
         Whether a trial may run on fewer of them where a measured fit is too slow for the time.
+    ladder : tuple of int
+        Training rows of the samples that a candidate is fitted on before it is fitted on folds, ascending; empty where
+        tables are small.
     threads : int
         Threads of each fit.
     workers : int
@@ -106,6 +109,7 @@ class TrainingPlan(Record):
     early_stopping_rounds: int
     folds_per_trial: int
     folds_by_time: bool = False
+    ladder: tuple[int, ...] = ()
     threads: int
     workers: int = 1
     memory_limit: float | None = None
@@ -224,6 +228,7 @@ def decide(facts: Facts, earlier: tuple[Decision, ...] = ()) -> TrainingPlan:
         early_stopping_rounds=value["early_stopping_rounds"],
         folds_per_trial=facts.folds,
         folds_by_time=value["folds_per_trial"] == "by_time",
+        ladder=tuple(value.get("sample_ladder", ())),
         threads=value["threads"],
         workers=value["workers"],
         memory_limit=facts.spec.options.memory_limit,

@@ -12,6 +12,7 @@ from mt_assets.trainer.planning.rule import RuleTable
 from mt_assets.trainer.planning.search_rules import (
     EARLY_STOPPING,
     FOLDS,
+    LADDER,
     PRUNER,
     REPRODUCIBLE,
     SAMPLER,
@@ -34,6 +35,7 @@ TABLES = (
     SAMPLER,
     PRUNER,
     FOLDS,
+    LADDER,
     SEARCH_SPACE,
     FEATURE_GENERATION,
     LOG_TARGET,

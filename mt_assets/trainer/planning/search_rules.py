@@ -27,6 +27,23 @@ WILCOXON_FOLDS = 8
 four folds are the first that can end a trial; from 8 on that saves half of a hopeless trial."""
 
 
+FIRST_RUNG, RUNG_FACTOR = 10_000, 4
+"""Rows of the first sample of the ladder, and by how much each next one grows (FLAML, Wang et al. 2021)."""
+
+RARE_ROWS = 50
+"""Rows of the rarest class that a sample should have."""
+
+
+def ladder_for(rows: int, minority_share: float | None) -> list[int]:
+    """Sizes of the samples, the largest a quarter of the rows at most."""
+    size = max(FIRST_RUNG, round(RARE_ROWS / minority_share) if minority_share else 0)
+    sizes = []
+    while size <= rows / RUNG_FACTOR:
+        sizes.append(size)
+        size *= RUNG_FACTOR
+    return sizes
+
+
 def trials_for_rows(rows: int) -> int:
     """Trials by the size rule: log-log interpolated, constant beyond the ends of `TRIALS_BY_ROWS`."""
     sizes, trials = np.log(np.asarray(TRIALS_BY_ROWS, dtype=np.float64)).T
@@ -223,6 +240,44 @@ FOLDS = RuleTable(
             "Each trial runs on every fold.",
             "validationStrategy.folds",
             ("folds",),
+        ),
+    ),
+)
+
+
+LADDER = RuleTable(
+    "sample_ladder",
+    (
+        Rule(
+            "ladder.small",
+            lambda f: f.rows <= MANY_ROWS,
+            (),
+            "Tables of this size are fitted whole.",
+            "hyperparameterSearch.pruner",
+            ("rows",),
+        ),
+        Rule(
+            "ladder.all_finish",
+            lambda f: not f.spec.hyperparameter_search.enabled or f.spec.hyperparameter_search.pruner == "none",
+            (),
+            "No trial is to end early.",
+            "hyperparameterSearch.pruner",
+        ),
+        Rule(
+            "ladder.objectives",
+            lambda f: len(f.objectives) > 1,
+            (),
+            "No trial can be held back by several objectives: it may be the best by any of them.",
+            "hyperparameterSearch.objectives",
+        ),
+        Rule(
+            "ladder.large",
+            always,
+            lambda f: ladder_for(f.rows, f.minority_share),
+            "A candidate is fitted on samples of so many rows first; those that are worse there than half of the others"
+            " are not fitted on all.",
+            "hyperparameterSearch.pruner",
+            ("rows", "minority_share"),
         ),
     ),
 )

@@ -25,6 +25,8 @@ class Fits(Protocol):
     profile : DataProfile
     folds : sequence of Fold
         Those that a trial runs on.
+    rungs : sequence of Fold
+        Samples that it is fitted on before, see `ladder`; folds that are numbered from -1 down.
     content : str
         Digest of what is learned from.
     cache : FoldCache
@@ -34,6 +36,7 @@ class Fits(Protocol):
 
     profile: DataProfile
     folds: tuple[Fold, ...]
+    rungs: tuple[Fold, ...]
     content: str
     cache: FoldCache
 

@@ -23,6 +23,7 @@ from mt_assets.trainer.algorithms.checkpoint import SUFFIX, Checkpoint
 from mt_assets.trainer.algorithms.log_target import LogTarget, log_values
 from mt_assets.trainer.algorithms.pipeline import LOG_TARGET, encoding_of, own_params
 from mt_assets.trainer.algorithms.registry import algorithm
+from mt_assets.trainer.data.assignment import Fold
 from mt_assets.trainer.data.profile import DataProfile
 from mt_assets.trainer.data.splits import Splits
 from mt_assets.trainer.data.table import Table, content_digest
@@ -35,6 +36,7 @@ from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.planning.search_space import search_space
 from mt_assets.trainer.search.candidate import CUT, Candidate, FoldCache, FoldResult, code_digest, content_key
 from mt_assets.trainer.search.fold_models import FoldModels
+from mt_assets.trainer.search.ladder import rungs_of
 from mt_assets.trainer.search.memory import fit_bytes
 from mt_assets.trainer.store.atomic import UNFINISHED
 
@@ -224,6 +226,7 @@ class FoldFits:
         self.plan = plan
         self.profile = profile
         self.folds = splits.folds[: plan.folds_per_trial]
+        self.rungs = rungs_of(splits.folds[0], plan.ladder, plan.seed)
         self.setting = fit_setting(plan, profile, splits)
         self.cache = cache
         self.models = FoldModels(cache.folder, keep=plan.ensemble and plan.final_fit == "bag")
@@ -232,6 +235,7 @@ class FoldFits:
         self._scratch = scratch
         self._texts: dict[int, EncodedText] = {}
         self._fold_digests = [(rows_digest(fold.train), rows_digest(fold.validation)) for fold in self.folds]
+        self._rung_digests = [(rows_digest(rung.train), rows_digest(rung.validation)) for rung in self.rungs]
         self._y_valid: dict[int, np.ndarray] = {}
         self.content = content or self._content(splits.learning)
         self._common = {
@@ -258,7 +262,7 @@ class FoldFits:
     @property
     def data_key(self) -> str:
         """Digest of everything that fold results depend on, but the candidate."""
-        return content_key(common=self._common, folds=self._fold_digests)
+        return content_key(common=self._common, folds=self._fold_digests, rungs=self._rung_digests)
 
     @property
     def size(self) -> str:
@@ -279,7 +283,7 @@ class FoldFits:
         """Name of a candidate's result on a fold."""
         return content_key(
             **self._common,
-            rows=self._fold_digests[fold],
+            rows=(self._fold_digests if fold >= 0 else self._rung_digests)[fold],
             algorithm=candidate.algorithm,
             encoding=encoding_of(algorithm(candidate.algorithm), candidate.params),
             params=candidate.params,
@@ -288,7 +292,7 @@ class FoldFits:
     def y_valid(self, fold: int) -> np.ndarray:
         """Target of a fold's validation rows in ascending order: class codes or values."""
         if fold not in self._y_valid:
-            self._y_valid[fold] = self._targets(self._take(self.folds[fold].validation, features=False))
+            self._y_valid[fold] = self._targets(self._take(self._fold(fold).validation, features=False))
         return self._y_valid[fold]
 
     def run(self, candidate: Candidate, fold: int, deadline: float | None = None) -> FoldResult:
@@ -349,6 +353,10 @@ class FoldFits:
             checkpoint.drop()
         return result
 
+    def _fold(self, fold: int) -> Fold:
+        """A fold by its number, or a rung by its own."""
+        return (self.folds if fold >= 0 else self.rungs)[fold]
+
     def _encode(self, fold: int, encoding: Encoding) -> EncodedFold:
         """The fold's matrices, encoded by whichever process needs them first, in memory as long as they are held."""
         place = self._scratch / f"{fold}-{encoding}"
@@ -365,7 +373,7 @@ class FoldFits:
         unfinished = place.with_name(f"{place.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()
-        train, validation = self._take(self.folds[fold].train), self._take(self.folds[fold].validation)
+        train, validation = self._take(self._fold(fold).train), self._take(self._fold(fold).validation)
         give_back()  # what was read of the table's file
         preprocessor: TablePreprocessor = clone(self._preprocessor).set_params(encoding=encoding)
         y = self._targets(train)

@@ -15,7 +15,9 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mt_assets.trainer.search.candidate import CandidateResult, FoldResult
+from mt_assets.trainer.search.ladder import RUNGS
 from mt_assets.trainer.search.result import TrialRecord
+from mt_assets.trainer.search.scheduling import OpenTrial
 from mt_assets.trainer.search.space import SearchSpace
 from mt_assets.trainer.search.storage import damaged_journals, open_storage, owner
 
@@ -193,9 +195,10 @@ class Ledger:
         """What the storage has of a trial's reports, also from a process that was killed."""
         return self._stored(trial).intermediate_values
 
-    def finish(self, trial: Trial, folds: list[FoldResult], outcome: CandidateResult, *, constrained: bool) -> None:
+    def finish(self, each: OpenTrial, outcome: CandidateResult, *, constrained: bool) -> None:
         """End a trial that ran, or that was given up."""
-        self._tell(trial, folds, outcome)
+        self._tell(each, outcome)
+        trial = each.trial
         if constrained and not self._stored(trial).constraints:
             trial.set_constraint(_CONSTRAINTS, outcome.violation)
         if outcome.pruned:
@@ -203,10 +206,10 @@ class Ledger:
         else:
             self.study.tell(trial, list(outcome.values))
 
-    def fail(self, trial: Trial, folds: list[FoldResult], error: str) -> None:
+    def fail(self, each: OpenTrial, error: str) -> None:
         """End a trial of which a fold could not be fitted."""
-        self._tell(trial, folds, None, error)
-        self.study.tell(trial, state=TrialState.FAIL)
+        self._tell(each, None, error)
+        self.study.tell(each.trial, state=TrialState.FAIL)
 
     def cut(self, trial: Trial) -> None:
         """End a trial because time is up: nothing stays at work that nobody works on."""
@@ -239,20 +242,25 @@ class Ledger:
         for _ in self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             self._space.suggest(self.study.ask())
 
-    def _tell(
-        self, trial: Trial, folds: list[FoldResult], outcome: CandidateResult | None, error: str | None = None
-    ) -> None:
-        trial.set_user_attr(
+    def _tell(self, each: OpenTrial, outcome: CandidateResult | None, error: str | None = None) -> None:
+        folds, climbed = each.judged, [each.answers[rung - each.rungs_to_climb] for rung in range(len(each.rungs))]
+        samples = [fit for fit in climbed if isinstance(fit, FoldResult)]
+        notes = {note for fit in folds for note in fit.notes}
+        if climbed and not folds and error is None:
+            notes.add(f"held back after a sample of the rows, on step {len(each.rungs)} of the ladder")
+        if each.rungs:
+            each.trial.set_user_attr(RUNGS, each.rungs)
+        each.trial.set_user_attr(
             _TOLD,
             {
                 "score": outcome.score if outcome else None,
                 "fold_scores": list(outcome.scores) if outcome else [],
                 "violation": outcome.violation if outcome else 0.0,
-                "best_iterations": [each.best_iteration for each in folds if each.best_iteration is not None],
-                "seconds": sum(each.seconds for each in folds),
-                "fold_keys": [each.key for each in folds],
-                "rows": [[each.encoded, each.fitted, each.stopped] for each in folds],
-                "notes": sorted({note for each in folds for note in each.notes}),
+                "best_iterations": [fit.best_iteration for fit in folds if fit.best_iteration is not None],
+                "seconds": sum(fit.seconds for fit in [*samples, *folds]),
+                "fold_keys": [fit.key for fit in folds],
+                "rows": [[fit.encoded, fit.fitted, fit.stopped] for fit in folds],
+                "notes": sorted(notes),
                 "error": error,
             },
         )

@@ -16,6 +16,7 @@ from mt_assets.trainer.evaluation.goal import Goal
 from mt_assets.trainer.evaluation.metrics import score
 from mt_assets.trainer.search.candidate import Candidate, CandidateResult, FoldResult
 from mt_assets.trainer.search.fits import Fits
+from mt_assets.trainer.search.ladder import Climb
 from mt_assets.trainer.search.pruning import Pruning, Verdicts
 from mt_assets.trainer.search.tasks import Failure, Task
 
@@ -30,30 +31,42 @@ class OpenTrial:
     trial : optuna.trial.Trial
     candidate : Candidate
     verdicts : Verdicts
+    climb : Climb
     answers : dict
-        What came back of folds, also of ones whose turn has not come.
+        What came back of rungs and folds, also of ones whose turn has not come.
     judged : list of FoldResult
         Folds in their order, as far as they were judged.
     scores : list of float
         One for each of them.
+    rungs : list of float
+        One score for each rung that was reached.
     given : set of int
-        Folds that were given to workers.
+        Rungs and folds that were given to workers.
     """
 
     number: int
     trial: Trial
     candidate: Candidate
     verdicts: Verdicts
+    climb: Climb
     answers: dict[int, FoldResult | Failure] = field(default_factory=dict)
     judged: list[FoldResult] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
+    rungs: list[float] = field(default_factory=list)
     given: set[int] = field(default_factory=set)
 
+    @property
+    def rungs_to_climb(self) -> int:
+        """Rungs of the whole ladder."""
+        return len(self.climb.scores)
+
     def next_fold(self, folds: int, *, ahead: bool) -> int | None:
-        """The next fold to fit; before those given are judged only where none of them can end the trial, or ahead."""
-        waiting = len(self.given) > len(self.judged)
-        left = [fold for fold in range(folds) if fold not in self.given]
-        if not left or (waiting and not (self.verdicts.spared or ahead)):
+        """The next rung, or fold, to fit; before those given are judged only where none of them can end the trial, or
+        ahead: never from a rung on, whose next step is four times as much work."""
+        climbing = len(self.rungs) < self.rungs_to_climb
+        waiting = len(self.given) > len(self.rungs) + len(self.judged)
+        left = [fold for fold in range(-self.rungs_to_climb, folds) if fold not in self.given]
+        if not left or (waiting and (climbing or not (self.verdicts.spared or ahead))):
             return None
         return left[0]
 
@@ -109,7 +122,16 @@ class Judge:
         report : callable
             Is told the value to report, and how many folds are done.
         """
-        folds = len(self.fits.folds)
+        folds, rungs = len(self.fits.folds), each.rungs_to_climb
+        while len(each.rungs) < rungs:
+            rung = len(each.rungs)
+            answer = each.answers.get(rung - rungs)
+            if answer is None or isinstance(answer, Failure):
+                return answer
+            standing = self.goal.judge(self.fits.y_valid(rung - rungs), answer.prediction)
+            each.rungs.append(standing.score)
+            if each.climb.held_back(rung, standing.score):
+                return CandidateResult(each.candidate, (), (), standing.score, standing.violation, (), pruned=True)
         while len(each.judged) in each.answers:
             answer = each.answers[len(each.judged)]
             if isinstance(answer, Failure):

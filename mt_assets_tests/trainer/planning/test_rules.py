@@ -91,6 +91,10 @@ CASES = {
     "pruner.large": ({}, {"rows": 20_000, "n_classes": 26}, "median"),
     "pruner.many_folds": ({}, {"folds": 15}, "wilcoxon"),
     "pruner.folds": ({}, {}, "median"),
+    "ladder.small": ({}, {"rows": 100_000}, []),
+    "ladder.all_finish": (search(pruner="none"), {"rows": 200_000}, []),
+    "ladder.objectives": (search(objectives=["recall", "precision"]), {"rows": 200_000}, []),
+    "ladder.large": ({}, {"rows": 200_000, "minority_share": 0.3}, [10_000, 40_000]),
     "search_space.asked": (
         {"algorithm": "xgboost", **search(searchSpace={"max_depth": [2, 4]})},
         {},
