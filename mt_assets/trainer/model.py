@@ -472,8 +472,8 @@ def library_versions() -> dict[str, str]:
     """Versions of Python and of the libraries that a model may stand on, as far as they are installed."""
     versions = {"python": platform.python_version()}
     for library in (
-        "numpy", "pandas", "scikit-learn", "skrub", "lightgbm", "xgboost", "catboost", "statsforecast",
-        "prophet", "neuralforecast", "torch",
+        "numpy", "pandas", "scikit-learn", "skrub", "lightgbm", "xgboost", "catboost", "mlforecast",
+        "statsforecast", "prophet", "neuralforecast", "torch",
     ):  # fmt: skip
         with suppress(PackageNotFoundError):
             versions[library] = version(library)

@@ -144,8 +144,11 @@ def absence(name: str, task: str = "auto") -> str | None:
 def modules_of(names: Iterable[str], task: str = "auto") -> tuple[str, ...]:
     """What has to be imported to fit these algorithms."""
     places, packages = (FORECASTERS, FORECASTER_PACKAGES) if task == FORECASTING else (AVAILABLE, PACKAGES)
+    names = tuple(names)
     own = [places[name].partition(":")[0] for name in names]
     libraries = [packages[name][0] for name in names if name in packages and packages[name][0] not in HEAVIEST]
+    if task == FORECASTING and not {"lightgbm", "xgboost"}.isdisjoint(names):
+        libraries.append("mlforecast")
     return (*own, *dict.fromkeys(libraries))
 
 

@@ -68,6 +68,13 @@ class Panel:
         from_end = np.repeat(self.starts + self.lengths, self.lengths) - np.arange(len(self.frame))
         return replace(self, frame=self.frame[from_end > steps].reset_index(drop=True))
 
+    def only(self, series: np.ndarray) -> Self:
+        """The series with these numbers (ascending), which are then numbered from 0."""
+        of = self.frame[ID].to_numpy()
+        chosen = self.frame[np.isin(of, series)]
+        numbers = np.searchsorted(series, chosen[ID].to_numpy())
+        return replace(self, frame=chosen.assign(**{ID: numbers}).reset_index(drop=True))
+
     def next_times(self, steps: int) -> pd.DataFrame:
         """`unique_id` and `ds` of the next steps of each series, [s * steps] rows."""
         times = self.frequency.after(self.ends, steps)

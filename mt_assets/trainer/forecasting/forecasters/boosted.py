@@ -1,47 +1,55 @@
-"""Forecasters that learn from all series at once with boosted trees: on lags, calendar and covariates.
+"""Forecasters that learn from lags, calendar and covariates with boosted trees, through mlforecast.
 
-What belongs here: which rows are fitted on and stopped on, and how rows become forecasts. What does not: the columns
-(`lags`), and the libraries (`trainer.algorithms`).
+What belongs here: how a regressor is fitted, and when it stops. What does not: the columns (`lags`), the regressors
+(`trainer.algorithms`), and how rows become forecasts (mlforecast).
 """
 
 from __future__ import annotations
 
 import time
+import warnings
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar, Final
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 import pandas as pd
 from optuna.distributions import BaseDistribution, CategoricalDistribution
+from sklearn.base import BaseEstimator, RegressorMixin
 
 from mt_assets.trainer.algorithms.algorithm import Algorithm, FitSetting, within
 from mt_assets.trainer.forecasting.forecaster import FittedForecaster, Forecaster, ForecastSetting, Params
-from mt_assets.trainer.forecasting.forecasters.lags import LagPlan, LagTable
-from mt_assets.trainer.forecasting.forecasters.local import series_bytes, stood_in, too_short
-from mt_assets.trainer.forecasting.panel import Panel
+from mt_assets.trainer.forecasting.forecasters.lags import MODEL, LagFrame, LagPlan
+from mt_assets.trainer.forecasting.forecasters.local import LIBRARY_BYTES, series_bytes, stood_in, too_short
+from mt_assets.trainer.forecasting.panel import ID, TIME, VALUE, Panel
 
 MOST_ROWS: Final = 100_000
-"""Rows that are fitted on: with more of them, they are drawn."""
-
-STOPPING_ROWS: Final = 5_000
-"""Rows that are stopped on, but for one origin of each series."""
+"""Rows that a regressor is fitted on: of more of them, so many are drawn."""
 
 ROUNDS: Final = 200
 """Of boosting where no series is long enough to stop on its last steps."""
 
-SHORTEST: Final = 4
-"""Steps of the shortest series that is learned from and forecast by what was learned."""
+DIRECT_STEPS: Final = 24
+"""Steps ahead up to which each may have a model of its own; beyond, their fits would cost more than they gain."""
 
-OWN: Final = ("strategy", "difference", "log")
+DIRECT_ROWS: Final = 500_000
+"""The same of rows times steps."""
+
+LOCAL_SERIES: Final = 30
+"""Series up to which each may have models of its own."""
+
+OWN: Final = ("strategy", "difference", "log", "scope")
 """Parameters that are not the library's."""
 
 
 class BoostedForecaster(Forecaster):
-    """A regressor on lags, one for all series.
+    """A regressor on lags.
 
-    `strategy` is `direct` (each step is predicted from what is known, with its distance as a column) or `recursive`
-    (the next step is predicted, again and again). See `LagPlan` for `difference` and `log`.
+    `strategy` is `recursive` (the next step is predicted, again and again) or `direct` (each step ahead has a model of
+    its own), `scope` is `global` (all series are learned from together) or `local` (each by itself). See `LagPlan` for
+    `difference` and `log`.
     """
 
     gradual: ClassVar[bool] = True
@@ -57,29 +65,33 @@ class BoostedForecaster(Forecaster):
         """The library's parameters to start with, each complete, the one to start with first."""
 
     def space(self, setting: ForecastSetting) -> dict[str, BaseDistribution]:
-        differences = ["none", "last", "season"] if setting.season > 1 else ["none", "last"]
+        seasonal = setting.season > 1
+        direct = setting.steps <= DIRECT_STEPS and setting.steps * setting.rows <= DIRECT_ROWS
+        local = 1 < setting.series <= LOCAL_SERIES
         return {
-            "strategy": CategoricalDistribution(["direct", "recursive"]),
-            "difference": CategoricalDistribution(differences),
+            "strategy": CategoricalDistribution(["recursive", "direct"] if direct else ["recursive"]),
+            "difference": CategoricalDistribution(["none", "last", *(["season", "both"] if seasonal else [])]),
             "log": CategoricalDistribution([False, True]),
-            **self.algorithm().space(_fit_setting(setting, setting.rows)),
+            "scope": CategoricalDistribution(["global", "local"] if local else ["global"]),
+            **self.algorithm().space(_fit_setting(setting)),
         }
 
     def starts(self, setting: ForecastSetting) -> tuple[Params, ...]:
         space = self.space(setting)
-        season = "season" if setting.season > 1 else "last"
         points = self.points(setting.rows)
         ways = (
-            ("direct", "last", True),
-            ("recursive", season, True),
-            ("direct", season, False),
-            ("recursive", "last", False),
-            ("direct", "none", False),
+            ("recursive", "season", False, "global"),
+            ("recursive", "last", False, "global"),
+            ("recursive", "both", False, "global"),
+            ("direct", "season", False, "global"),
+            ("recursive", "last", True, "global"),
+            ("recursive", "season", False, "local"),
         )
-        return tuple(
-            within(space, {"strategy": strategy, "difference": difference, "log": log, **points[at % len(points)]})
-            for at, (strategy, difference, log) in enumerate(ways)
-        )
+        made = []
+        for at, way in enumerate(ways):
+            wanted = dict(zip(OWN, way, strict=True))
+            made.append(within(space, {**_possible(space, wanted), **points[at % len(points)]}))
+        return tuple(each for at, each in enumerate(made) if each not in made[:at])
 
     def fit(
         self,
@@ -89,74 +101,138 @@ class BoostedForecaster(Forecaster):
         *,
         iterations: int | None = None,
         deadline: float | None = None,
-    ) -> BoostedFit:
-        plan = LagPlan.of(history, str(params["difference"]), bool(params["log"]))
-        rng = np.random.default_rng(setting.seed)
-        direct = params["strategy"] == "direct"
-        steps = setting.steps if direct else 1
-        cut, best = False, iterations
+    ) -> FittedForecaster:
+        if params["scope"] == "local" and len(history) > 1:
+            return EachByItself(self, setting, {**params, "scope": "global"}, iterations)
+        steps = setting.steps if params["strategy"] == "direct" else None
+        plan = LagPlan.of(history, str(params["difference"]), bool(params["log"]), steps)
+        long = history.lengths >= plan.shortest
+        short = int((~long).sum())
+        notes = (too_short(short, len(history), self.display),) if short else ()
+        if not long.any():
+            return BoostedFit(plan, None, notes=notes)
+        frame = LagFrame(plan, history.only(np.flatnonzero(long))).known
+        learner = _Learner(self, setting, params, iterations, deadline)
+        cut = False
         if iterations is None:
-            best, cut = self._stop(plan, history, setting, params, steps, rng, _half(deadline))
-        rows = _learning_rows(plan, history, steps, 0, rng)
-        if rows is None:
-            return BoostedFit(plan, None, direct, None, False, _said(self.display, history))
-        estimator = self._build(setting, params, best or ROUNDS)
-        report = self.algorithm().fit(estimator, *rows, deadline=deadline)
-        return BoostedFit(
-            plan, estimator, direct, best if iterations is None else None, cut or report.cut,
-            _said(self.display, history),
-        )  # fmt: skip
+            best, cut = self._stop(plan, frame, setting, params, deadline)
+            learner.set_params(rounds=best or ROUNDS)
+            iterations = best
+        else:
+            best = None
+        engine = plan.engine(learner)
+        with _quiet():
+            engine.fit(
+                frame, id_col=ID, time_col=TIME, target_col=VALUE, static_features=[], dropna=False,
+                max_horizon=steps, as_numpy=True, validate_data=False, cache_train_df=False,
+            )  # fmt: skip
+        models = engine.models_[MODEL]
+        learners = list(models.values()) if isinstance(models, dict) else [models]
+        cut = cut or any(each.cut_ for each in learners)
+        return BoostedFit(plan, models, best, cut, notes)
 
     def _stop(
         self,
         plan: LagPlan,
-        history: Panel,
+        frame: pd.DataFrame,
         setting: ForecastSetting,
         params: Mapping[str, Any],
-        steps: int,
-        rng: np.random.Generator,
         deadline: float | None,
     ) -> tuple[int | None, bool]:
-        """The best round on the last `horizon` steps of each series, None without any; and whether time was short."""
-        held = setting.horizon
-        learning = _learning_rows(plan, history, steps, held, rng)
-        stopping = _stopping_rows(plan, history, steps, held)
-        if learning is None or stopping is None:
+        """The best round on the last `horizon` steps of each series, None where they are too short for it; and whether
+        time was short. Of several steps ahead the middle one is stopped on."""
+        with _quiet():
+            rows = plan.engine(None).preprocess(
+                frame, id_col=ID, time_col=TIME, target_col=VALUE, static_features=[], dropna=False,
+                max_horizon=plan.steps, validate_data=False,
+            )  # fmt: skip
+        assert isinstance(rows, pd.DataFrame)
+        ahead = (plan.steps or 1) // 2
+        target = rows[f"{VALUE}{ahead}" if plan.steps else VALUE].to_numpy()
+        columns = [name for name in rows if name not in (ID, TIME) and not str(name).startswith(VALUE)]
+        X, known = rows[columns].to_numpy(dtype=np.float64), ~np.isnan(target)
+        ends = np.bincount(frame[ID].to_numpy())[rows[ID].to_numpy()]
+        held = rows[TIME].to_numpy() + ahead >= ends - setting.horizon
+        learning, stopping = np.flatnonzero(known & ~held), np.flatnonzero(known & held)
+        if not len(learning) or not len(stopping):
             return None, False
-        estimator = self._build(setting, params, None)
-        algorithm = self.algorithm()
-        report = algorithm.fit(estimator, *learning, *stopping, setting.patience, deadline=deadline)
-        return report.best_iteration, report.cut
-
-    def _build(self, setting: ForecastSetting, params: Mapping[str, Any], rounds: int | None) -> Any:
-        of_library = {name: value for name, value in params.items() if name not in OWN}
-        given = {**of_library, self.objective[0]: self.objective[1]}
-        return self.algorithm().build(
-            _fit_setting(setting, setting.rows), self.algorithm().with_iterations(given, rounds)
-        )
+        half = None if deadline is None else (time.monotonic() + deadline) / 2
+        learner = _Learner(self, setting, params, None, half)
+        learner.fit(X[learning], target[learning], X[stopping], target[stopping])
+        return learner.best_, learner.cut_
 
     def memory(self, setting: ForecastSetting, params: Mapping[str, Any]) -> float:
-        """The rows twice, as they are made and as they are fitted on, and the library's own."""
-        ahead = setting.steps if params.get("strategy") == "direct" else 1
-        rows = min(MOST_ROWS, setting.rows * ahead)
-        columns = 30 + setting.known + 3 * setting.past
+        """The columns as they are made and as they are fitted on, and the library's own."""
+        columns = _fit_setting(setting).features + (setting.steps if params.get("strategy") == "direct" else 1)
+        fitted = min(MOST_ROWS, setting.rows)
         of_library = {name: value for name, value in params.items() if name not in OWN}
-        boosting = self.algorithm().memory(_fit_setting(setting, rows), of_library, rows, columns)
-        return series_bytes(setting) + 2 * 8.0 * rows * columns + boosting
+        boosting = self.algorithm().memory(_fit_setting(setting), of_library, fitted, columns)
+        return series_bytes(setting) + 3 * 8.0 * setting.rows * columns + boosting + LIBRARY_BYTES
 
     def with_iterations(self, params: Mapping[str, Any], iterations: int | None) -> Params:
         return self.algorithm().with_iterations(params, iterations)
 
 
+class _Learner(BaseEstimator, RegressorMixin):
+    """An algorithm's regressor as mlforecast takes it: with the rounds, the rows and the deadline that it is to have.
+
+    Attributes
+    ----------
+    estimator_ : object
+    best_ : int or None
+        The best round, where rows to stop on were given.
+    cut_ : bool
+        Whether the deadline ended the fit.
+    """
+
+    def __init__(
+        self,
+        forecaster: BoostedForecaster,
+        setting: ForecastSetting,
+        params: Mapping[str, Any],
+        rounds: int | None,
+        deadline: float | None,
+    ) -> None:
+        self.forecaster = forecaster
+        self.setting = setting
+        self.params = params
+        self.rounds = rounds
+        self.deadline = deadline
+
+    def fit(
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        X_stop: np.ndarray | None = None,
+        y_stop: np.ndarray | None = None,
+    ) -> Self:
+        """Fit on rows [n, columns], or on `MOST_ROWS` of them; where others are given, stop early on those."""
+        if len(X) > MOST_ROWS:
+            drawn = np.sort(np.random.default_rng(self.setting.seed).choice(len(X), MOST_ROWS, replace=False))
+            X, y = X[drawn], y[drawn]
+        algorithm = self.forecaster.algorithm()
+        of_library = {name: value for name, value in self.params.items() if name not in OWN}
+        name, value = self.forecaster.objective
+        given = algorithm.with_iterations({**of_library, name: value}, self.rounds)
+        self.estimator_ = algorithm.build(_fit_setting(self.setting), given)
+        patience = None if X_stop is None else self.setting.patience
+        report = algorithm.fit(self.estimator_, X, y, X_stop, y_stop, patience, deadline=self.deadline)
+        self.best_, self.cut_ = report.best_iteration, report.cut
+        return self
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Of rows [n, columns], [n]."""
+        return np.asarray(self.estimator_.predict(X), dtype=np.float64)
+
+
 class BoostedFit(FittedForecaster):
-    """A fitted regressor on lags; forecasts of any series that have its covariates.
+    """Fitted regressors on lags; forecasts of any series that have their covariates.
 
     Parameters
     ----------
     plan : LagPlan
-    estimator : object or None
-        None where no series was long enough to learn from.
-    direct : bool
+    models : _Learner, dict of int to _Learner, or None
+        By step where each has its own; None where no series was long enough to learn from.
     best_iteration : int or None
     cut : bool
     notes : tuple of str
@@ -165,15 +241,13 @@ class BoostedFit(FittedForecaster):
     def __init__(
         self,
         plan: LagPlan,
-        estimator: Any,
-        direct: bool,
-        best_iteration: int | None,
-        cut: bool,
-        notes: tuple[str, ...],
+        models: Any,
+        best_iteration: int | None = None,
+        cut: bool = False,
+        notes: tuple[str, ...] = (),
     ) -> None:
         self._plan = plan
-        self._estimator = estimator
-        self._direct = direct
+        self._models = models
         self.best_iteration = best_iteration
         self.cut = cut
         self.notes = notes
@@ -181,31 +255,28 @@ class BoostedFit(FittedForecaster):
     def forecast(self, history: Panel, future: pd.DataFrame, steps: int) -> np.ndarray:
         """See `FittedForecaster.forecast`."""
         forecasts = np.full((len(history), steps), np.nan)
-        if self._estimator is not None:
-            table = LagTable(self._plan, history, future, steps)
-            forecasts = table.unscaled(self._ahead(table, steps))
-        return stood_in(forecasts, history, SHORTEST)
-
-    def _ahead(self, table: LagTable, steps: int) -> np.ndarray:
-        """The next steps on the scale of the table, [s, steps]."""
-        ends = table.ends
-        if self._direct:
-            origins = np.repeat(ends, steps)
-            X, anchor = table.rows(origins, np.tile(np.arange(1, steps + 1), len(ends)))
-            return (np.asarray(self._estimator.predict(X), dtype=np.float64) + anchor).reshape(len(ends), steps)
-        found = np.empty((len(ends), steps))
-        one = np.ones(len(ends), dtype=np.int64)
-        for step in range(steps):
-            X, anchor = table.rows(ends + step, one)
-            found[:, step] = np.asarray(self._estimator.predict(X), dtype=np.float64) + anchor
-            table.put(ends + step + 1, found[:, step])
-        return found
+        long = np.flatnonzero(history.lengths >= self._plan.shortest)
+        if self._models is not None and len(long):
+            own = future[np.isin(future[ID].to_numpy(), long)]
+            own = own.assign(**{ID: np.searchsorted(long, own[ID].to_numpy())})
+            series = LagFrame(self._plan, history.only(long), own, steps)
+            engine = self._plan.engine(None)
+            with _quiet():
+                engine.preprocess(
+                    series.known, id_col=ID, time_col=TIME, target_col=VALUE, static_features=[], dropna=False,
+                    max_horizon=self._plan.steps, as_numpy=True, return_X_y=True, validate_data=False,
+                )  # fmt: skip
+                engine.models_ = {MODEL: self._models}
+                made = engine.predict(steps, X_df=series.coming)
+            forecasts[long] = series.unscaled(made[MODEL].to_numpy().reshape(len(long), steps))
+        return stood_in(forecasts, history, self._plan.shortest)
 
     def importance(self) -> dict[str, float] | None:
-        """Shares in the gain of all splits, by what the columns depend on."""
-        if self._estimator is None:
+        """Shares in the gain of all splits, by what the columns depend on; of several models their mean."""
+        if self._models is None:
             return None
-        gains = np.asarray(self._estimator.feature_importances_, dtype=np.float64)
+        models = self._models.values() if isinstance(self._models, dict) else [self._models]
+        gains = np.sum([_shares(each.estimator_.feature_importances_) for each in models], axis=0)
         if gains.sum() <= 0:
             return None
         shares: dict[str, float] = {}
@@ -214,76 +285,72 @@ class BoostedFit(FittedForecaster):
         return dict(sorted(shares.items(), key=lambda each: -each[1]))
 
 
-def _learning_rows(
-    plan: LagPlan, history: Panel, steps: int, held: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Columns and targets that are not among the last `held` steps of their series; None without any.
+class EachByItself(FittedForecaster):
+    """A regressor of its own for each series, fitted on its history when a forecast is made.
 
-    A series starts to be learned from when half of it, or all that its lags reach back to, is known.
+    Parameters
+    ----------
+    forecaster : BoostedForecaster
+    setting : ForecastSetting
+    params : mapping
+    iterations : int or None
     """
-    table = LagTable(plan, history)
-    counts = table.lengths - held
-    first = np.minimum(plan.reach, np.maximum(counts // 2, 1)) - 1
-    spans = np.where(table.lengths >= SHORTEST, np.maximum(counts - 1 - first, 0), 0)
-    if not spans.sum():
-        return None
-    origins = (
-        np.repeat(table.starts + first, spans) + np.arange(spans.sum()) - np.repeat(np.cumsum(spans) - spans, spans)
-    )
-    last = np.repeat(table.starts + counts - 1, spans)
-    each = int(np.clip(MOST_ROWS // len(origins), 1, steps))
-    ahead = np.tile(np.arange(1, steps + 1), (len(origins), 1))
-    if each < steps:
-        ahead = rng.permuted(ahead, axis=1)[:, :each]
-    origins, last, ahead = np.repeat(origins, each), np.repeat(last, each), ahead.reshape(-1)
-    inside = np.flatnonzero(origins + ahead <= last)
-    if len(inside) > MOST_ROWS:
-        inside = np.sort(rng.choice(inside, MOST_ROWS, replace=False))
-    return _made(table, origins[inside], ahead[inside])
+
+    def __init__(
+        self,
+        forecaster: BoostedForecaster,
+        setting: ForecastSetting,
+        params: Mapping[str, Any],
+        iterations: int | None,
+    ) -> None:
+        self._forecaster = forecaster
+        self._setting = replace(setting, series=1)
+        self._params = params
+        self._iterations = iterations
+
+    def forecast(self, history: Panel, future: pd.DataFrame, steps: int) -> np.ndarray:
+        """See `FittedForecaster.forecast`; `notes` are then those of this history."""
+        of, forecasts = future[ID].to_numpy(), []
+        notes: list[str] = []
+        for at in range(len(history)):
+            one = history.only(np.array([at]))
+            setting = replace(self._setting, rows=len(one.frame))
+            fitted = self._forecaster.fit(one, setting, self._params, iterations=self._iterations)
+            forecasts.append(fitted.forecast(one, future[of == at].assign(**{ID: 0}), steps))
+            notes += fitted.notes
+        if notes:
+            self.notes = (too_short(len(notes), len(history), self._forecaster.display),)
+        return np.concatenate(forecasts)
 
 
-def _stopping_rows(plan: LagPlan, history: Panel, steps: int, held: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """Columns and targets among the last `held` steps of each series, from the last origins before them."""
-    table = LagTable(plan, history)
-    long = np.flatnonzero(table.lengths - held >= SHORTEST)
-    if not len(long):
-        return None
-    if steps == 1:
-        origins = (table.ends[long][:, None] - np.arange(held, 0, -1)[None, :]).reshape(-1)
-        return _made(table, origins, np.ones(len(origins), dtype=np.int64))
-    back = int(np.clip(STOPPING_ROWS // (len(long) * held), 1, held))
-    edge = table.ends[long] - held
-    pairs = [(edge - b, np.full(len(long), ahead)) for b in range(back) for ahead in range(b + 1, steps + 1)]
-    origins, ahead = (np.concatenate(part) for part in zip(*pairs, strict=True))
-    ends = np.tile(table.ends[long], len(pairs))
-    within_series = (origins + ahead <= ends) & (table.place[origins] <= origins) & (ahead <= steps)
-    begins = np.tile(table.starts[long], len(pairs))
-    usable = within_series & (origins >= begins)
-    return _made(table, origins[usable], ahead[usable])
+def _possible(space: Mapping[str, BaseDistribution], wanted: Mapping[str, Any]) -> Params:
+    """A way that this table has room for: what it has not is done the simplest way, and a season that it lacks is no
+    difference to take."""
+    otherwise = {"strategy": "recursive", "scope": "global", "difference": "last"}
+    choices = {name: getattr(space[name], "choices") for name in wanted}  # noqa: B009 (all are lists of choices)
+    return {name: value if value in choices[name] else otherwise[name] for name, value in wanted.items()}
 
 
-def _made(table: LagTable, origins: np.ndarray, ahead: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    X, anchor = table.rows(origins, ahead)
-    return X, table.targets(origins, ahead, anchor)
+def _shares(gains: Any) -> np.ndarray:
+    gains = np.asarray(gains, dtype=np.float64)
+    return gains / (gains.sum() or 1.0)
 
 
-def _fit_setting(setting: ForecastSetting, rows: int) -> FitSetting:
+def _fit_setting(setting: ForecastSetting) -> FitSetting:
     """The setting as the libraries' own algorithms take it."""
     return FitSetting(
         task="regression",
         n_classes=0,
-        rows=rows,
+        rows=setting.rows,
         features=30 + setting.known + 3 * setting.past,
         seed=setting.seed,
         threads=setting.threads,
     )
 
 
-def _half(deadline: float | None) -> float | None:
-    """Half of the time, for the first of two fits."""
-    return None if deadline is None else (time.monotonic() + deadline) / 2
-
-
-def _said(display: str, history: Panel) -> tuple[str, ...]:
-    short = int((history.lengths < SHORTEST).sum())
-    return (too_short(short, len(history), display),) if short else ()
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without mlforecast's remarks on series and columns, which are dealt with here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
