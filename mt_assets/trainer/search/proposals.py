@@ -92,7 +92,6 @@ class Proposals:
         self._seed = seed
         self._space = space
         self._directions = directions
-        self._trials = trials
         self._population = population_size(trials, len(space.spaces))
         self._known = [space.point(*start) for start in space.starts]
         if kind == "grid":
@@ -110,8 +109,7 @@ class Proposals:
     @property
     def made_for(self) -> Any:
         """What proposals depend on besides seed, kind and space; a JSON value."""
-        narrow = self._space.searched(self._trials)
-        return {"grid": self._known, "nsga2": self._population, "tpe": narrow}.get(self._kind)
+        return {"grid": self._known, "nsga2": self._population}.get(self._kind)
 
     def propose(self, number: int, before: Sequence[FrozenTrial]) -> dict[str, Any]:
         """Parameters of a trial, under the study's names.
@@ -141,28 +139,15 @@ class Proposals:
     def _draw(self, number: int, before: Sequence[FrozenTrial]) -> list[Trial]:
         """Draw a trial in memory; in place of a point that was tried before, which would tell nothing, a random one.
 
-        Where no other is found it stays: the spaces of some algorithms have but a few points. What is not searched with
-        so few trials is as in the best trial of the algorithm so far.
+        Where no other is found it stays: the spaces of some algorithms have but a few points.
         """
         asked, tried = self._ask(number, {}), [each.params for each in before]
-        if self._kind == "tpe":
-            known = before[: max(0, number - WINDOW + 1)]
-            point = self._space.narrowed(_params(asked), known, self._directions[0], self._trials)
-            asked = self._again(number, asked, point)
         if _params(asked) not in tried or self._kind not in {*_REPLAYED, "random"}:
             return asked
         draws = np.random.default_rng(self._seed_of(number))
         others = (self._space.random(draws) for _ in range(REDRAWS))
         other = next((point for point in others if point not in tried), None)
-        return asked if other is None else self._again(number, asked, other)
-
-    def _again(self, number: int, asked: list[Trial], point: Mapping[str, Any]) -> list[Trial]:
-        """Another point in place of one that was drawn, which is then no trial at work any more."""
-        if point == _params(asked):
-            return asked
-        for trial in asked:
-            trial.study.tell(trial, state=TrialState.FAIL)
-        return self._ask(number, point)
+        return asked if other is None else self._ask(number, other)
 
     def _learn(self, until: int, trials: Sequence[FrozenTrial]) -> None:
         """Tell the studies of all trials up to this one that they do not know of yet."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from optuna.distributions import (
@@ -18,18 +18,13 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, Trial
 
 from mt_assets.trainer.algorithms.algorithm import Params, within
 from mt_assets.trainer.planning.candidates import BOOSTED
 
 CHOICE = "algorithm"
 """The parameter that says which algorithm a trial is of, where several compete."""
-
-
-SEARCHED: Final = ((30, 4), (100, 6), (math.inf, 1_000))
-"""Up to so many trials of an algorithm, so many of its parameters are searched: the number of tuned parameters grows at
-the same two places in LightAutoML (`boost_lgbm.py`)."""
 
 
 class SearchSpace:
@@ -49,8 +44,6 @@ class SearchSpace:
     warm : sequence of (algorithm, parameters)
         What earlier data found best. A value is brought inside the present range, and what the parameters do not tell
         is as in the algorithm's first start configuration.
-    asked : mapping of algorithm to parameters, optional
-        Whose range the spec sets.
     """
 
     def __init__(
@@ -59,10 +52,8 @@ class SearchSpace:
         starts: Mapping[str, tuple[Params, ...]],
         most: int | None = None,
         warm: Sequence[tuple[str, Params]] = (),
-        asked: Mapping[str, Collection[str]] | None = None,
     ) -> None:
         self.spaces = spaces
-        self._asked = asked or {}
         rounds = max(len(each) for each in starts.values())
         dealt = [(at, name) for at in range(rounds) for name in spaces if at < len(starts[name])]
         dealt.sort(key=lambda each: (each[0] > 0) + (each[0] > 0 and each[1] not in BOOSTED))
@@ -108,43 +99,6 @@ class SearchSpace:
         """The parameters of a trial whose algorithm is known."""
         space = self.spaces[algorithm]
         return {parameter: _suggest(trial, self.name(algorithm, parameter), space[parameter]) for parameter in space}
-
-    def searched(self, trials: int) -> dict[str, list[str]]:
-        """Parameters of each algorithm that a search of so many trials moves: the first ones of its space, which matter
-        most, and those whose range the spec sets."""
-        each = trials // len(self.spaces)
-        count = next(count for most, count in SEARCHED if each <= most)
-        return {
-            name: [each for at, each in enumerate(own) if at < count or each in self._asked.get(name, ())]
-            for name, own in self.spaces.items()
-        }
-
-    def narrowed(
-        self,
-        point: dict[str, Any],
-        known: Sequence[FrozenTrial],
-        direction: Literal["maximize", "minimize"],
-        trials: int,
-    ) -> dict[str, Any]:
-        """The point with what is not searched as in the best of the known trials of its algorithm, where there is one.
-
-        Parameters
-        ----------
-        point : dict
-            Under the study's names.
-        known : sequence of optuna.trial.FrozenTrial
-        direction : {"maximize", "minimize"}
-        trials : int
-            Of the whole search.
-        """
-        algorithm = str(point[CHOICE]) if self.several else next(iter(self.spaces))
-        own = [each for each in known if each.state == TrialState.COMPLETE and self.read(each)[0] == algorithm]
-        if not own:
-            return point
-        sign = 1.0 if direction == "maximize" else -1.0
-        best = max(own, key=lambda each: sign * each.values[0])
-        moved = {self.name(algorithm, name) for name in self.searched(trials)[algorithm]} | {CHOICE}
-        return {name: value if name in moved else best.params.get(name, value) for name, value in point.items()}
 
     @property
     def points(self) -> float:

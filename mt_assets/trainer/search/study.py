@@ -178,7 +178,6 @@ class _Search:
             {name: starts for name, (_, starts) in spaces.items()},
             None if plan.sampler == "tpe" else max(len(plan.algorithms), wanted // STARTS_SHARE),
             warm.starts if warm else (),
-            plan.search_space,
         )
         self.objectives = plan.objectives or (plan.metric,)
         self.directions = tuple(DIRECTION[name] for name in self.objectives)
