@@ -208,9 +208,9 @@ def cause_of(error: BaseException) -> Cause | None:
 
 
 def cause_of_text(told: str) -> Cause | None:
-    """The first row that matches an error of which only class and message are left, as in `ValueError: too large`."""
-    kind, _, text = told.partition(":")
-    return next((cause for cause in CAUSES if cause.matches({kind.strip()}, text.lower(), None)), None)
+    """The first row that matches an error of which only words are left, as in `ValueError: too large`, or a note."""
+    kind = told.partition(":")[0].strip()
+    return next((cause for cause in CAUSES if cause.matches({kind}, told.lower(), None)), None)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
