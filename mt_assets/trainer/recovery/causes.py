@@ -190,7 +190,16 @@ CAUSES: Final = (
             "Leave it out: `featureTypes: {{COLUMN: drop}}`.",
         ),
         kinds=("FloatingPointError", "OverflowError"),
-        words=("contains nan", "contains inf", "infinity", "`inf`", "too large for dtype", "not finite", "non-finite"),
+        words=(
+            "contains nan",
+            "contains inf",
+            "infinity",
+            "`inf`",
+            "too large for dtype",
+            "not finite",
+            "non-finite",
+            "invalid float value",
+        ),
     ),
 )
 
