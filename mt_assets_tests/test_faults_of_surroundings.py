@@ -223,6 +223,23 @@ time_t time(time_t *now) {
 """The clock of the day as a process sees it once a file exists: turned by so many seconds."""
 
 
+IN_TIME = {"options": {"timeBudget": 600}}
+
+
+@pytest.fixture(scope="module")
+def budgeted(
+    tmp_path_factory: pytest.TempPathFactory,
+    write_spec: Any,
+    customers: Any,
+    at_home: Callable[[Path], Any],
+    essence: Essence,
+) -> dict[str, Any]:
+    """What the quick training gives in a time that is enough for it."""
+    folder = tmp_path_factory.mktemp("budgeted")
+    with at_home(folder / "home"):
+        return essence(train(load_spec(write_spec(folder / "churn", customers(), **IN_TIME))).result)
+
+
 @slow
 @pytest.mark.parametrize("seconds", [-86_400, 86_400])
 def test_a_clock_that_is_turned_during_a_training_changes_neither_budget_nor_result(
@@ -231,7 +248,7 @@ def test_a_clock_that_is_turned_during_a_training_changes_neither_budget_nor_res
     home: Path,
     write_spec: Any,
     customers: Any,
-    quick_essence: dict[str, Any],
+    budgeted: dict[str, Any],
     essence: Essence,
 ) -> None:
     (tmp_path / "turned.c").write_text(TURNED)
@@ -240,7 +257,7 @@ def test_a_clock_that_is_turned_during_a_training_changes_neither_budget_nor_res
         subprocess.run(built, check=True)
     except FileNotFoundError:
         pytest.skip("no C compiler: the clock of a process cannot be turned")
-    spec, told = write_spec(tmp_path / "churn", customers(), options={"timeBudget": 600}), tmp_path / "told.txt"
+    spec, told = write_spec(tmp_path / "churn", customers(), **IN_TIME), tmp_path / "told.txt"
     turned = {
         "LD_PRELOAD": str(tmp_path / "turned.so"),
         "CLOCK_IS_TURNED": str(tmp_path / "now"),
@@ -253,7 +270,7 @@ def test_a_clock_that_is_turned_during_a_training_changes_neither_budget_nor_res
     result = json.loads((tmp_path / "result.json").read_text())
     assert 0 < result["budget"]["spent"] < 600
     assert all(0 <= spent < 600 for spent in result["budget"]["phases"].values())
-    assert essence(result) == quick_essence
+    assert essence(result) == budgeted
     following = train(load_spec(spec))  # with the clock as it was
     assert following.exit_code == 0
     assert [version.number for version in ModelStore(home, "churn").versions()] == [1, 2]
