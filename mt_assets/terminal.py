@@ -5,6 +5,7 @@ imported, because every command begins with it.
 """
 
 import os
+from pathlib import Path
 from typing import IO, Any
 
 from rich.console import Console
@@ -40,7 +41,7 @@ class Terminal(Console):
     def on_broken_pipe(self) -> None:
         """Say nothing more where nobody listens any more, and go on: what is done is worth more than what is said."""
         self.quiet = True
-        with open(os.devnull, "wb") as nowhere:  # there goes what is still to be written
+        with Path(os.devnull).open("wb") as nowhere:  # there goes what is still to be written
             os.dup2(nowhere.fileno(), self.file.fileno())
 
     def render_str(self, text: str, **options: Any) -> Text:

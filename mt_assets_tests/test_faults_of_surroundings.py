@@ -360,6 +360,18 @@ def test_a_folder_for_temporary_files_that_is_missing_is_named_or_not_needed(
     assert essence(json.loads((tmp_path / "result.json").read_text())) == quick_essence
 
 
+def test_what_a_command_has_no_room_to_write_is_told_in_one_paragraph(
+    tmp_path: Path, home: Path, customers: Any, mt_assets: Any, limited: Callable[[int, int, int], Any]
+) -> None:
+    customers().to_csv(tmp_path / "train.csv", index=False)
+    with limited(os.getpid(), resource.RLIMIT_FSIZE, 100):
+        answer = mt_assets("init", tmp_path / "train.csv", "--output", tmp_path / "spec.yaml")
+    assert answer.code == 1
+    assert "The disk is full: " in answer.err
+    assert "df -h" in answer.err
+    assert "Traceback" not in answer.err
+
+
 # What is remembered
 
 
