@@ -4,16 +4,18 @@ What is said of `test_faults` holds here: each fault has a name, ends as documen
 lost.
 """
 
+import http.server
 import json
 import os
 import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +120,67 @@ def test_data_that_is_replaced_once_it_was_read_is_that_of_the_next_training(
     assert following.result.data.rows == 150
 
 
+def test_a_download_that_breaks_off_is_named_and_leaves_nothing(
+    tmp_path: Path, home: Path, write_spec: Any, customers: Any
+) -> None:
+    content, served = customers().to_csv(index=False).encode(), {"bytes": 100}
+
+    class Breaking(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            self.do_HEAD()
+            self.wfile.write(content[: served["bytes"]])
+
+        def log_message(self, *_: Any) -> None: ...
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Breaking)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        address = f"http://127.0.0.1:{server.server_port}/train.csv"
+        spec = write_spec(tmp_path / "churn", address)
+        broken = train(load_spec(spec))
+        assert broken.exit_code == 2
+        assert address in error_of(broken).message
+        assert ModelStore(home, "churn").current("raw_data") is None
+        served["bytes"] = len(content)
+        assert train(load_spec(spec)).exit_code == 0
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@slow
+def test_a_database_of_data_that_goes_away_while_it_is_asked_is_named(
+    tmp_path: Path, home: Path, write_spec: Any, customers: Any, postgres_of_one_test: Any
+) -> None:
+    import sqlalchemy
+
+    with postgres_of_one_test() as server:
+        engine = sqlalchemy.create_engine(server.address)
+        customers().to_sql("customers", engine, index=False)
+        engine.dispose()
+        query = "SELECT customers.* FROM customers, pg_sleep({seconds})"
+        source = {"connection": server.address, "query": query.format(seconds=60)}
+        spec = write_spec(tmp_path / "churn", "none", trainDataPath=source)
+        end = threading.Timer(4.0, server.end)
+        end.start()
+        broken = train(load_spec(spec))
+        end.join()
+        assert broken.exit_code == 2
+        error = error_of(broken)
+        assert error.message.startswith("The database postgresql+psycopg2://reader:***@")
+        assert server.address.split(":")[2].partition("@")[0] not in json.dumps(error.model_dump())
+        server.start()
+        write_spec(tmp_path / "churn", "none", trainDataPath=source | {"query": query.format(seconds=0)})
+        assert train(load_spec(spec)).exit_code == 0
+
+
 # The study's database
 
 
@@ -165,6 +228,27 @@ def test_a_study_database_that_is_started_again_is_waited_for_and_one_that_is_go
         assert essence(outcome.result) == searched
         assert any("study storage does not answer" in warning for warning in outcome.result.warnings)
         assert finished.items() <= {path: path.stat().st_mtime_ns for path in fitted()}.items()
+
+
+# The tracker's database
+
+
+@slow
+def test_a_database_of_the_tracker_that_another_program_holds_costs_no_training(
+    tmp_path: Path, home: Path, write_spec: Any, customers: Any, mt_assets: Any
+) -> None:
+    spec = write_spec(tmp_path / "churn", customers(), experimentTracking={"experimentName": "held"})
+    store = ModelStore(home, "churn")
+    assert train(load_spec(spec)).exit_code == 0
+    with closing(sqlite3.connect(home / "mlflow.db")) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        outcome = train(load_spec(spec))
+        holder.rollback()
+    assert outcome.exit_code == 0, outcome.result.error
+    assert [training.number for training in store.pending()] == [2]
+    assert any("locked" in warning for warning in outcome.result.warnings), outcome.result.warnings
+    assert mt_assets("sync", spec).code == 0
+    assert store.pending() == []
 
 
 # Processes of their own

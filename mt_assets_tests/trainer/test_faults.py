@@ -62,6 +62,7 @@ ERRORS: dict[str, tuple[Exception, str]] = {
     "too many files": (OSError(errno.EMFILE, "Too many open files"), "too_many_files"),
     "no memory": (MemoryError("Unable to allocate 8 GiB"), "out_of_memory"),
     "no memory in C++": (RuntimeError("std::bad_alloc"), "out_of_memory"),
+    "no memory for a library": (ImportError("x.so: failed to map segment from shared object"), "out_of_memory"),
     "no memory for a process": (OSError(errno.ENOMEM, "Cannot allocate memory"), "out_of_memory"),
     "no package": (ModuleNotFoundError("No module named 'torch'", name="torch.nn"), "missing_module"),
     "another version": (ValueError("numpy.dtype size changed, may indicate binary incompatibility"),

@@ -115,7 +115,14 @@ CAUSES: Final = (
         ),
         kinds=("MemoryError", "ArrowMemoryError", "OutOfMemoryException", "NoRoom"),
         numbers=(errno.ENOMEM,),
-        words=("bad_alloc", "bad allocation", "unable to allocate", "cannot allocate memory", "memory runs out"),
+        words=(
+            "bad_alloc",
+            "bad allocation",
+            "unable to allocate",
+            "cannot allocate memory",
+            "memory runs out",
+            "failed to map segment",
+        ),
     ),
     Cause(
         "worker_lost",

@@ -179,8 +179,8 @@ def _parts(
         if recorded.status == "pending":
             parts["warnings"] = (*parts.get("warnings", ()), recorded.reason)
     registered = stored.get("registered_model")
-    if registered and registered.status == "registered" and registered.reason:
-        parts["warnings"] = (*parts.get("warnings", ()), registered.reason)
+    if registered and registered.status in ("registered", "pending") and registered.reason:
+        parts["warnings"] = tuple(dict.fromkeys((*parts.get("warnings", ()), registered.reason)))
     return parts | {"metadata": Metadata(**metadata)}
 
 
