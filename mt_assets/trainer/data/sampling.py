@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from mt_assets.trainer.data.identity import mix
 from mt_assets.trainer.errors import TrainingError
+from mt_assets.trainer.memory import GIGABYTE
 from mt_assets.trainer.recovery.causes import OUT_OF_MEMORY
 
 COPIES: Final = 4
@@ -25,7 +26,10 @@ ALWAYS: Final = 0.1e9
 MOST: Final = 1024
 """One row in so many is the least that is read of a table."""
 
-GIGABYTE: Final = 1e9
+REMEDIES: Final = (
+    "Free some memory, or raise `options.memoryLimit` where it is set.",
+    "Read fewer columns or rows: name a query in `trainDataPath`, or write the columns that matter as Parquet.",
+)
 
 
 def rows_per_one(needed: float, room: float, what: str) -> int:
@@ -56,12 +60,6 @@ def rows_per_one(needed: float, room: float, what: str) -> int:
                 cause=OUT_OF_MEMORY,
             )
     return per_one
-
-
-REMEDIES: Final = (
-    "Free some memory, or allow more: `options: {memoryLimit: 16}` (gigabytes).",
-    "Read fewer columns or rows: name a query in `trainDataPath`, or write the columns that matter as Parquet.",
-)
 
 
 def note(what: str, per_one: int, read: int, needed: float, room: float) -> str:

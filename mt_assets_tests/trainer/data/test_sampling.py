@@ -38,7 +38,6 @@ WRITE: dict[str, Callable[[pd.DataFrame, Path], Any]] = {
     "a.csv.bz2": lambda frame, path: frame.to_csv(path, index=False),
     "a.parquet": lambda frame, path: pq.write_table(pa.Table.from_pandas(frame), path, row_group_size=500),
     "a.feather": lambda frame, path: feather.write_feather(frame, path, chunksize=500),
-    "one.feather": lambda frame, path: feather.write_feather(frame, path, version=1),
     "a.arrows": as_stream,
 }
 
