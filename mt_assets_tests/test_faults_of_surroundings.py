@@ -445,15 +445,18 @@ def test_a_folder_for_temporary_files_that_is_missing_is_named_or_not_needed(
 
 
 def test_what_a_command_has_no_room_to_write_is_told_in_one_paragraph(
-    tmp_path: Path, home: Path, customers: Any, mt_assets: Any, limited: Callable[[int, int, int], Any]
+    tmp_path: Path, home: Path, customers: Any
 ) -> None:
     customers().to_csv(tmp_path / "train.csv", index=False)
-    with limited(os.getpid(), resource.RLIMIT_FSIZE, 100):
-        answer = mt_assets("init", tmp_path / "train.csv", "--output", tmp_path / "spec.yaml")
-    assert answer.code == 1
-    assert "The disk is full: " in answer.err
-    assert "df -h" in answer.err
-    assert "Traceback" not in answer.err
+    small = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))  # noqa: E731
+    command = [sys.executable, "-m", "mt_assets.cli", "init", str(tmp_path / "train.csv")]
+    command += ["--output", str(tmp_path / "spec.yaml")]
+    env = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}  # Python leaves cut files of it where the disk is full
+    answer = subprocess.run(command, capture_output=True, text=True, preexec_fn=small, env=env, timeout=120)
+    assert answer.returncode == 1
+    assert "The disk is full: " in answer.stderr
+    assert "df -h" in answer.stderr
+    assert "Traceback" not in answer.stderr
 
 
 # What is remembered
