@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -77,12 +78,12 @@ def train(
         if output:
             TrainingResult(success=False, error=failure_report(error, phase="start")).write(output)
         raise
-    if output:
-        outcome.result.write(output)
     if training_spec.options.verbosity > 0 or not outcome.result.success:
         show_result(out, err, training_spec, outcome)
     else:
         show_missed_gates(err, outcome)
+    if output:  # at last: where the disk is full, all has been said
+        outcome.result.write(output)
     raise typer.Exit(outcome.exit_code)
 
 
@@ -279,11 +280,21 @@ def main() -> None:
     try:
         app()
     except TrainerError as error:
-        err.print(type(error).__name__, style="red", end=" ")
-        err.print(error.message)
-        for suggestion in error.suggestions:
-            err.print(f"  - {suggestion}")
+        _tell(type(error).__name__, error.message, error.suggestions)
         sys.exit(error.exit_code)
+    except OSError as error:  # of a full disk, or a file that may not be written
+        from mt_assets.trainer.recovery.failures import exit_code, failure_report
+
+        report = failure_report(error, phase="command line")
+        _tell(report.type, report.message, report.suggestions)
+        sys.exit(exit_code(report))
+
+
+def _tell(kind: str, message: str, suggestions: Sequence[str]) -> None:
+    err.print(kind, style="red", end=" ")
+    err.print(message)
+    for suggestion in suggestions:
+        err.print(f"  - {suggestion}")
 
 
 def program() -> None:

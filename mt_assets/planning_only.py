@@ -24,7 +24,8 @@ def plan_only(spec: TrainingSpec) -> TrainingPlan:
     DataError
         If the data cannot be read, or cannot be learned from as the spec asks.
     """
-    with trainer.Sources(last_table_of_asset) as sources:
+    room = None if spec.forecasts else trainer.room(spec.options.memory_limit)
+    with trainer.Sources(last_table_of_asset, room) as sources:
         table = Table.of(trainer.read_given(spec, sources.read))
     profile = trainer.profile_data(table, spec, read_recommendations(spec, last_file_of_asset))
     splits = trainer.split_data(table, profile, spec, None)

@@ -372,7 +372,8 @@ class Options(Section):
     time_budget: TimeBudget | None = None
     """Seconds for the whole run, from reading to registering."""
     memory_limit: Annotated[Positive, Field(le=1_000_000)] | None = None
-    """Gigabytes of memory that the run may use; by default what is free. A fit that would take more is left out."""
+    """Gigabytes of memory that the run may use; by default what is free. Of a table that would take more a sample is
+    read; a fit that would take more is left out."""
     threads: Parts | None = None
     """Threads of one fit; by default one, which is fastest where cores are shared."""
     device: Literal["auto", "cpu", "gpu"] = "auto"

@@ -4,6 +4,8 @@ What belongs here: how a console is made. What does not: what is shown on it (`c
 imported, because every command begins with it.
 """
 
+import os
+from pathlib import Path
 from typing import IO, Any
 
 from rich.console import Console
@@ -35,6 +37,12 @@ class Terminal(Console):
             file=file, stderr=stderr, width=width, quiet=quiet,
             markup=False, emoji=False, highlight=False, soft_wrap=True,
         )  # fmt: skip
+
+    def on_broken_pipe(self) -> None:
+        """Say nothing more where nobody listens any more, and go on: what is done is worth more than what is said."""
+        self.quiet = True
+        with Path(os.devnull).open("wb") as nowhere:  # there goes what is still to be written
+            os.dup2(nowhere.fileno(), self.file.fileno())
 
     def render_str(self, text: str, **options: Any) -> Text:
         """As of rich, for every text that is printed or stands in a table."""

@@ -1,5 +1,6 @@
 """What tests of the whole share: a home of their own, small tables, the command line, a real tracker, real faults."""
 
+import json
 import os
 import random
 import resource
@@ -200,41 +201,72 @@ PASSWORD = "geheim-und-lang"
 """Password of the database; a test that finds it in anything written has found a leak."""
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """Address, with its password, of a private PostgreSQL server that lives as long as the tests."""
-    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))  # there it is not on the path
-    initdb = str(debian[-1]) if debian else shutil.which("initdb")
-    if initdb is None:
-        pytest.skip("PostgreSQL's server programs are not installed (Debian: apt-get install postgresql)")
-    programs = Path(initdb).resolve().parent
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
-        folder = Path(name)
+class Postgres:
+    """A private PostgreSQL server that can be killed and started again.
+
+    Attributes
+    ----------
+    address : str
+        With its password.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))  # there it is not on the path
+        initdb = str(debian[-1]) if debian else shutil.which("initdb")
+        if initdb is None:
+            pytest.skip("PostgreSQL's server programs are not installed (Debian: apt-get install postgresql)")
+        programs = Path(initdb).resolve().parent
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
         # PostgreSQL refuses to run as root. Pytest's own folders can be entered by nobody else.
         someone: dict[str, Any] = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.getuid() == 0 else {}
         (folder / "password").write_text(PASSWORD)
         if someone:
             for path in (folder, folder / "password"):
                 shutil.chown(path, someone["user"], someone["group"])
-        log = stack.enter_context((folder / "log.txt").open("w"))
+        self.address = f"postgresql+psycopg2://reader:{PASSWORD}@127.0.0.1:{port}/postgres"
+        self._log = folder / "log.txt"
+        self._made: dict[str, Any] = {"cwd": folder, **someone}
         made = [programs / "initdb", "-D", folder / "data", "-U", "reader", "--pwfile", folder / "password"]
         made += ["-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync"]
-        subprocess.run(list(map(str, made)), check=True, stdout=log, stderr=log, cwd=folder, **someone)
-        command = [programs / "postgres", "-D", folder / "data", "-k", folder, "-p", port, "-F"]
-        command += ["-c", "listen_addresses=127.0.0.1", "-c", "timezone=Europe/Berlin"]
-        server = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, cwd=folder, **someone)
-        stack.callback(server.wait)
-        stack.callback(server.send_signal, signal.SIGQUIT)
-        ready = [str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+        with self._log.open("a") as log:
+            subprocess.run(list(map(str, made)), check=True, stdout=log, stderr=log, **self._made)
+        self._command = [programs / "postgres", "-D", folder / "data", "-k", folder, "-p", port, "-F"]
+        self._command += ["-c", "listen_addresses=127.0.0.1", "-c", "timezone=Europe/Berlin"]
+        self._ready = [str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+        self.start()
+
+    def start(self) -> None:
+        with self._log.open("a") as log:
+            self._server = subprocess.Popen(list(map(str, self._command)), stdout=log, stderr=log, **self._made)
         for _ in range(600):
-            assert server.poll() is None, (folder / "log.txt").read_text()
-            if subprocess.run(ready).returncode == 0:
+            assert self._server.poll() is None, self._log.read_text()
+            if subprocess.run(self._ready).returncode == 0:
                 break
             time.sleep(0.1)
-        yield f"postgresql+psycopg2://reader:{PASSWORD}@127.0.0.1:{port}/postgres"
+
+    def end(self) -> None:
+        """End it at once, with all connections, as where its machine goes away."""
+        self._server.send_signal(signal.SIGQUIT)
+        self._server.wait()
+
+
+@contextmanager
+def postgres() -> Iterator[Postgres]:
+    with tempfile.TemporaryDirectory() as folder:
+        server = Postgres(Path(folder))
+        try:
+            yield server
+        finally:
+            server.end()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """Address, with its password, of a private PostgreSQL server that lives as long as the tests."""
+    with postgres() as server:
+        yield server.address
 
 
 @pytest.fixture(scope="session")
@@ -250,6 +282,40 @@ def mlflow_client() -> Callable[[str], Any]:
         return MlflowClient(address)
 
     return connect
+
+
+@pytest.fixture(scope="session")
+def postgres_of_one_test() -> Any:
+    """`with postgres_of_one_test() as server:` a private PostgreSQL server that may be killed and started again."""
+    return postgres
+
+
+# Trainings to compare with
+
+
+def _essence(result: Any) -> dict[str, Any]:
+    told = result if isinstance(result, dict) else json.loads(result.model_dump_json(by_alias=True))
+    return {key: told[key] for key in ("bestParams", "metrics", "featureImportance", "algorithm", "gates")} | {
+        "trials": told["metadata"]["nTrials"],
+        "best": told["metadata"]["bestTrialNumber"],
+    }
+
+
+@pytest.fixture(scope="session")
+def essence() -> Callable[[Any], dict[str, Any]]:
+    """`essence(result)`: what a training gave, but for times and places."""
+    return _essence
+
+
+@pytest.fixture(scope="session")
+def quick_essence(tmp_path_factory: pytest.TempPathFactory, write_spec: WriteSpec, customers: Any) -> dict[str, Any]:
+    """What the quick training of `customers()` gives where nothing disturbs it."""
+    from mt_assets.spec_reading import load_spec
+    from mt_assets.training_run import train
+
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with _at_home(folder / "home"):
+        return _essence(train(load_spec(write_spec(folder / "churn", customers()))).result)
 
 
 # Faults, injected for real, and taken away again, without more rights than a test has.

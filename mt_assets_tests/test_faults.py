@@ -33,24 +33,7 @@ from mt_assets.trainer.store.model_store import ModelStore
 from mt_assets.training_run import Outcome, train
 
 Limited = Callable[[int, int, int], Any]
-
-
-def essence(result: Any) -> dict[str, Any]:
-    """What a training gave, but for times and places."""
-    told = result if isinstance(result, dict) else json.loads(result.model_dump_json(by_alias=True))
-    return {key: told[key] for key in ("bestParams", "metrics", "featureImportance", "algorithm", "gates")} | {
-        "trials": told["metadata"]["nTrials"],
-        "best": told["metadata"]["bestTrialNumber"],
-    }
-
-
-@pytest.fixture(scope="module")
-def undisturbed(
-    tmp_path_factory: pytest.TempPathFactory, write_spec: Any, customers: Any, at_home: Callable[[Path], Any]
-) -> dict[str, Any]:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    with at_home(folder / "home"):
-        return essence(train(load_spec(write_spec(folder / "churn", customers()))).result)
+Essence = Callable[[Any], dict[str, Any]]
 
 
 @pytest.fixture
@@ -79,7 +62,7 @@ def damage(store: ModelStore, asset: str, flip: Callable[..., None]) -> None:
 
 @pytest.mark.slow
 def test_damaged_folds_are_named_and_what_is_suggested_mends_them(
-    spec: Path, home: Path, flip: Callable[..., None], undisturbed: dict[str, Any]
+    spec: Path, home: Path, flip: Callable[..., None], quick_essence: dict[str, Any], essence: Essence
 ) -> None:
     """Also a model, a table and a plan: those a training makes again by itself."""
     assert train(load_spec(spec)).exit_code == 0
@@ -88,7 +71,7 @@ def test_damaged_folds_are_named_and_what_is_suggested_mends_them(
         damage(store, asset, flip)
     again = train(load_spec(spec))
     assert again.exit_code == 0, again.result.error
-    assert essence(again.result) == undisturbed
+    assert essence(again.result) == quick_essence
     # The champion that cannot be read is not compared, and stays until a person says otherwise.
     champion = store.champion()
     assert champion is not None
@@ -104,7 +87,7 @@ def test_damaged_folds_are_named_and_what_is_suggested_mends_them(
     subprocess.run(command, shell=True, check=True)
     mended = train(load_spec(spec))
     assert mended.exit_code == 0, mended.result.error
-    assert essence(mended.result) == undisturbed
+    assert essence(mended.result) == quick_essence
 
 
 # Dagster's history
@@ -116,7 +99,12 @@ def history_files(home: Path) -> list[Path]:
 
 @pytest.mark.slow
 def test_a_damaged_history_is_named_and_what_is_suggested_goes_on(
-    spec: Path, home: Path, mt_assets: Callable[..., Any], undisturbed: dict[str, Any], tmp_path: Path
+    spec: Path,
+    home: Path,
+    mt_assets: Callable[..., Any],
+    quick_essence: dict[str, Any],
+    essence: Essence,
+    tmp_path: Path,
 ) -> None:
     assert train(load_spec(spec)).exit_code == 0
     for path in history_files(home):
@@ -129,7 +117,7 @@ def test_a_damaged_history_is_named_and_what_is_suggested_goes_on(
     [command] = [text.partition(": ")[2] for text in error["suggestions"] if ": mv " in text]
     subprocess.run(command, shell=True, check=True)
     again = train(load_spec(spec))
-    assert essence(again.result) == undisturbed
+    assert essence(again.result) == quick_essence
     assert [version.number for version in ModelStore(home, "churn").versions()] == [1, 2]
 
 
@@ -137,7 +125,7 @@ def test_a_damaged_history_is_named_and_what_is_suggested_goes_on(
 
 
 def test_data_that_is_rewritten_during_the_read_is_read_again_and_that_is_told(
-    spec: Path, home: Path, undisturbed: dict[str, Any]
+    spec: Path, home: Path, quick_essence: dict[str, Any], essence: Essence
 ) -> None:
     """Its content stays the same, so the result does as well."""
     data, store = spec.parent / "train.csv", ModelStore(home, "churn")
@@ -158,7 +146,7 @@ def test_data_that_is_rewritten_during_the_read_is_read_again_and_that_is_told(
         over.set()
         writer.join()
     assert outcome.exit_code == 0, outcome.result.error
-    assert essence(outcome.result) == undisturbed
+    assert essence(outcome.result) == quick_essence
     assert any("changed while it was read" in warning for warning in outcome.result.warnings)
 
 
@@ -203,12 +191,16 @@ def test_test_rows_change_nothing_that_is_fitted(
 
 @contextmanager
 def started(spec: Path, told: Path, *more: str) -> "Iterator[subprocess.Popen[bytes]]":
+    """`mt-assets train`; what it says goes through a pipe, which is no file that a full disk could cut."""
     command = [sys.executable, "-m", "mt_assets.cli", "train", str(spec), *more]
-    with told.open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    with told.open("wb") as log, subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=log) as pipe:
+        assert pipe.stdin is not None
+        with subprocess.Popen(command, stdout=pipe.stdin, stderr=pipe.stdin) as process:
+            pipe.stdin.close()
+            try:
+                yield process
+            finally:
+                process.kill()
 
 
 def wait_for(text: str, told: Path, process: "subprocess.Popen[bytes]") -> None:
@@ -239,7 +231,7 @@ def test_a_process_that_computes_in_a_library_ends_within_its_grace(tmp_path: Pa
 
 
 def test_a_run_that_is_told_to_end_ends_as_documented_and_goes_on(
-    tmp_path: Path, home: Path, write_spec: Any, customers: Any, at_home: Callable[[Path], Any]
+    tmp_path: Path, home: Path, write_spec: Any, customers: Any, at_home: Callable[[Path], Any], essence: Essence
 ) -> None:
     keys = {"hyperparameterSearch": {"nTrials": 60, "pruner": "none"}}
     spec, told = write_spec(tmp_path / "churn", customers(), **keys), tmp_path / "told.txt"
@@ -274,7 +266,11 @@ def family(process: "subprocess.Popen[bytes]") -> list[int]:
 
 @pytest.fixture(scope="module")
 def longer(
-    tmp_path_factory: pytest.TempPathFactory, write_spec: Any, customers: Any, at_home: Callable[[Path], Any]
+    tmp_path_factory: pytest.TempPathFactory,
+    write_spec: Any,
+    customers: Any,
+    at_home: Callable[[Path], Any],
+    essence: Essence,
 ) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("longer")
     with at_home(folder / "home"):
@@ -291,6 +287,7 @@ def test_a_disk_that_becomes_full_in_any_phase_ends_by_name_and_loses_nothing(
     customers: Any,
     limited: Limited,
     longer: dict[str, Any],
+    essence: Essence,
 ) -> None:
     spec, told = write_spec(tmp_path / "churn", customers(300), **LONGER), tmp_path / "told.txt"
     with started(spec, told, "--output", str(tmp_path / "result.json")) as process:
@@ -314,7 +311,7 @@ def test_a_disk_that_becomes_full_in_any_phase_ends_by_name_and_loses_nothing(
 @slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_in_every_phase_end_within_seconds_and_lose_nothing(
-    number: int, tmp_path: Path, home: Path, write_spec: Any, customers: Any, longer: dict[str, Any]
+    number: int, tmp_path: Path, home: Path, write_spec: Any, customers: Any, longer: dict[str, Any], essence: Essence
 ) -> None:
     from mt_assets.console import PHASES
 
@@ -429,7 +426,7 @@ def test_a_damaged_database_of_the_tracker_costs_no_training(
 
 @slow
 def test_a_history_that_another_program_holds_is_named_and_goes_on_when_it_is_free(
-    spec: Path, home: Path, undisturbed: dict[str, Any]
+    spec: Path, home: Path, quick_essence: dict[str, Any], essence: Essence
 ) -> None:
     assert train(load_spec(spec)).exit_code == 0
     shutil.rmtree(ModelStore(home, "churn").folder)
@@ -440,12 +437,18 @@ def test_a_history_that_another_program_holds_is_named_and_goes_on_when_it_is_fr
         assert outcome.exit_code == 1
         assert error_of(outcome).cause == "database_locked"
         holder.rollback()
-    assert essence(train(load_spec(spec)).result) == undisturbed
+    assert essence(train(load_spec(spec)).result) == quick_essence
 
 
 @slow
 def test_a_run_without_memory_ends_by_name(
-    tmp_path: Path, home: Path, write_spec: Any, limited: Limited, longer: dict[str, Any], customers: Any
+    tmp_path: Path,
+    home: Path,
+    write_spec: Any,
+    limited: Limited,
+    longer: dict[str, Any],
+    essence: Essence,
+    customers: Any,
 ) -> None:
     """The main process gets no more memory once it reads; with it again, the result is that of an undisturbed run."""
     spec, told = write_spec(tmp_path / "churn", customers(300), **LONGER), tmp_path / "told.txt"

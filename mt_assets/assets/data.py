@@ -65,7 +65,9 @@ def build_data_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
         trainer.check_study_storage(study_storage_url())
         # Before their tables are loaded: one that is made again meanwhile is then noticed as new.
         made = versions_of_assets(run.context.instance, spec)
-        with trainer.Sources(partial(table_of_asset, run.context)) as sources:
+        # Of a series no row can be left out.
+        room = None if spec.forecasts else trainer.room(spec.options.memory_limit)
+        with trainer.Sources(partial(table_of_asset, run.context), room) as sources:
             version = trainer.fingerprint_given(spec, sources.fingerprint)
             if lie_elsewhere:
                 observed = _version_of_own(spec, sources) if upstream else version

@@ -209,6 +209,9 @@ def quiet(tracker: Tracker) -> Iterator[None]:
     if tracker.is_database:
         # Without it the database's default experiment would keep its files in ./mlruns of the working directory.
         settings["_MLFLOW_SERVER_ARTIFACT_ROOT"] = str(tracker.artifacts)
+    if tracker.file:
+        # A file that is put in the place of a damaged one is not that which an open connection goes on with.
+        settings["MLFLOW_SQLALCHEMYSTORE_POOLCLASS"] = "NullPool"
     with _conversation, _environment(settings):
         import_mlflow()
         with _hushed_loggers():

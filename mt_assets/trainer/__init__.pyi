@@ -41,6 +41,7 @@ from .forecasting.final import fit_series_preprocessor as fit_series_preprocesso
 from .forecasting.final import train_final_forecaster as train_final_forecaster
 from .judging import judge as judge
 from .memory import give_back as give_back
+from .memory import room as room
 from .planning.plan import make_plan as make_plan
 from .reporting.card import write_card as write_card
 from .reporting.result import check_quality_gates as check_quality_gates

@@ -13,6 +13,27 @@ from weakref import WeakSet
 
 import psutil
 
+GIGABYTE: Final = 1e9
+
+SHARE: Final = 0.9
+"""Of what is free, what may be taken. AutoGluon refuses a model at the same share of the memory that is available."""
+
+RUN_BYTES: Final = 0.6 * GIGABYTE
+"""What a run takes beside its table and its fits, subtracted from a limit: 0.37 GB is a process with the libraries, the
+rest is the process that workers come from. Of what is free on the machine it was taken before."""
+
+
+def room(limit: float | None) -> float:
+    """Bytes that may be taken now, by a table or by all fits together.
+
+    Parameters
+    ----------
+    limit : float or None
+        Gigabytes for the whole run, see `TrainingPlan.memory_limit`; None for what is free.
+    """
+    free = free_memory()
+    return SHARE * (free if limit is None else min(free, max(0.0, limit * GIGABYTE - RUN_BYTES)))
+
 
 def free_memory(groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> float:
     """Bytes that this process can still get: what the system has available, or its control groups if that is less.

@@ -62,6 +62,7 @@ ERRORS: dict[str, tuple[Exception, str]] = {
     "too many files": (OSError(errno.EMFILE, "Too many open files"), "too_many_files"),
     "no memory": (MemoryError("Unable to allocate 8 GiB"), "out_of_memory"),
     "no memory in C++": (RuntimeError("std::bad_alloc"), "out_of_memory"),
+    "no memory for a library": (ImportError("x.so: failed to map segment from shared object"), "out_of_memory"),
     "no memory for a process": (OSError(errno.ENOMEM, "Cannot allocate memory"), "out_of_memory"),
     "no package": (ModuleNotFoundError("No module named 'torch'", name="torch.nn"), "missing_module"),
     "another version": (ValueError("numpy.dtype size changed, may indicate binary incompatibility"),
@@ -283,6 +284,23 @@ def test_a_candidate_that_fails_is_told_of_and_the_others_go_on(
     assert states == {"xgboost": "failed", "ridge": "complete"}
     [note] = study.notes
     assert "trials of XGBoost failed: XGBoostError" in note
+
+
+@pytest.mark.parametrize("name", ["gradient_boosting", "lightgbm", "catboost"])
+def test_a_candidate_whose_numbers_grow_beyond_all_bounds_is_told_of_and_the_others_go_on(
+    name: str, tmp_path: Path, make_work: Any, mixed: pd.DataFrame
+) -> None:
+    """By a learning rate that somebody asked for."""
+    frame = mixed.assign(target=np.random.default_rng(0).normal(size=len(mixed)) * 1e5)
+    space = {name: {"learning_rate": 1e30 if name == "catboost" else 1e308}}
+    work = make_work(frame, (name, "ridge"), n_trials=2, folds_per_trial=1, search_space=space)
+    study = run_search(*work.arguments, folder=tmp_path / "both")
+    assert {trial.algorithm: trial.state for trial in study.trials} == {name: "failed", "ridge": "complete"}
+    [note] = study.notes
+    assert "1 of 1 trials of" in note
+    with pytest.raises(TrainingError, match="All 1 trials") as caught:
+        run_search(*work.planned(algorithms=(name,), n_trials=1).arguments, folder=tmp_path / "alone")
+    assert told_of(caught.value).cause == "not_finite"
 
 
 def test_where_all_candidates_fail_their_common_cause_is_the_cause(

@@ -1,8 +1,13 @@
-"""Fits by iteration that may end before they have converged: one more try, and then a note instead of a warning."""
+"""Fits that may end before they have converged: what is tried against it, and the notes that say so.
+
+What belongs here: linear models, which are given more iterations and then a stronger penalty. What does not: networks,
+whose remedy is a gentler learning rate (`neural_network`).
+"""
 
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,32 +16,53 @@ from sklearn.exceptions import ConvergenceWarning
 from mt_assets.trainer.algorithms.algorithm import FitReport
 
 
+@dataclass(frozen=True)
+class Remedy:
+    """What is changed of an estimator that does not converge.
+
+    Attributes
+    ----------
+    more_iterations : int
+        `max_iter` of the second try.
+    stronger : dict
+        Parameters of the third: a stronger penalty.
+    told : str
+        The stronger penalty, as a person knows it.
+    """
+
+    more_iterations: int
+    stronger: dict[str, Any]
+    told: str
+
+
 def fit_until_converged(
-    name: str, estimator: Any, X: np.ndarray, y: np.ndarray, *, more_iterations: int | None = None, **weights: Any
+    name: str, estimator: Any, X: np.ndarray, y: np.ndarray, *, remedy: Remedy | None = None, **weights: Any
 ) -> FitReport:
-    """Fit, once more with more iterations if the first did not converge, and note it if that did not either.
+    """Fit; where that does not converge with more iterations, and then with a stronger penalty as well. Note it.
 
     Parameters
     ----------
     name : str
         Of the algorithm, for the note.
     estimator : estimator
-        With `max_iter`, where `more_iterations` is given.
+        With `max_iter`, where there is a remedy.
     X, y : arrays [n, p], [n]
-    more_iterations : int, optional
-        `max_iter` of the second try; without it there is none.
+    remedy : Remedy, optional
     **weights
         Passed to `fit`.
     """
     if _converges(estimator, X, y, weights):
         return FitReport()
-    if more_iterations is None:
+    if remedy is None:
         return FitReport(notes=(f"{name} was stopped before it had converged",))
-    usual = estimator.max_iter
-    estimator.set_params(max_iter=more_iterations)
+    usual, more = estimator.max_iter, remedy.more_iterations
+    estimator.set_params(max_iter=more)
     if _converges(estimator, X, y, weights):
-        return FitReport(notes=(f"{name} needed more than {usual} iterations",))
-    return FitReport(notes=(f"{name} did not converge in {more_iterations} iterations",))
+        return FitReport(notes=(f"{name} did not converge in {usual:,} iterations; {more:,} were enough",))
+    estimator.set_params(**remedy.stronger)
+    helped = _converges(estimator, X, y, weights)
+    end = f"it was fitted with {remedy.told} instead" if helped else f"nor with {remedy.told}"
+    return FitReport(notes=(f"{name} did not converge in {more:,} iterations{';' if helped else ','} {end}",))
 
 
 def _converges(estimator: Any, X: np.ndarray, y: np.ndarray, weights: dict[str, Any]) -> bool:

@@ -11,13 +11,13 @@ from sklearn.linear_model import ElasticNet as SklearnElasticNet
 
 from mt_assets.trainer.algorithms.algorithm import Algorithm, FitReport, FitSetting, Params
 from mt_assets.trainer.algorithms.checkpoint import Checkpoint
-from mt_assets.trainer.algorithms.convergence import fit_until_converged
+from mt_assets.trainer.algorithms.convergence import Remedy, fit_until_converged
 
 MAX_ITERATIONS: Final = 1_000
 """scikit-learn's default."""
 
 MORE_ITERATIONS: Final = 20_000
-"""For the one retry after no convergence: weak penalties on collinear columns."""
+"""For the first retry after no convergence: weak penalties on collinear columns."""
 
 WEAKEST: Final = 1e-4
 """Of the penalties, as a share of the strongest: where the path of glmnet ends for more rows than columns (Friedman,
@@ -77,10 +77,15 @@ class ElasticNet(Algorithm):
         if not strongest:  # nothing to explain, or nothing to explain it with; without any penalty the fit would warn
             strongest = spread = 1.0
         share, mixture = estimator.alpha, estimator.l1_ratio
-        absolute = share * strongest
-        squared = absolute / spread * (1 - mixture) / mixture
+
+        def penalty(share: float) -> dict[str, float]:
+            absolute = share * strongest
+            squared = absolute / spread * (1 - mixture) / mixture
+            ratio = {"l1_ratio": absolute / (absolute + squared)} if mixture < 1 else {}
+            return {"alpha": absolute + squared, **ratio}
+
+        stronger = max(10 * share, WEAKEST)
+        remedy = Remedy(MORE_ITERATIONS, penalty(stronger), f"alpha_ratio={stronger:.3g}")
         # With more rows than columns the products of columns are made once (as scikit-learn's own paths do).
-        estimator.set_params(alpha=absolute + squared, precompute=len(X) > X.shape[1])
-        if mixture < 1:
-            estimator.set_params(l1_ratio=absolute / (absolute + squared))
-        return fit_until_converged(self.name, estimator, X, y, more_iterations=MORE_ITERATIONS)
+        estimator.set_params(**penalty(share), precompute=len(X) > X.shape[1])
+        return fit_until_converged(self.name, estimator, X, y, remedy=remedy)

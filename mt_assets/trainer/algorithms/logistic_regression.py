@@ -11,13 +11,16 @@ from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 
 from mt_assets.trainer.algorithms.algorithm import Algorithm, FitReport, FitSetting, Params
 from mt_assets.trainer.algorithms.checkpoint import Checkpoint
-from mt_assets.trainer.algorithms.convergence import fit_until_converged
+from mt_assets.trainer.algorithms.convergence import Remedy, fit_until_converged
 
 MAX_ITERATIONS: Final = 500
 """Squashed features need 20 to 150 iterations of lbfgs in the space below (telco_churn, adult, german_credit)."""
 
 MORE_ITERATIONS: Final = 5_000
-"""For the one retry after no convergence."""
+"""For the first retry after no convergence."""
+
+WEAKEST: Final = 1e3
+"""The largest `C` that is searched."""
 
 
 class LogisticRegression(Algorithm):
@@ -35,7 +38,7 @@ class LogisticRegression(Algorithm):
 
     def space(self, setting: FitSetting) -> dict[str, BaseDistribution]:
         """TabArena's range of C is 0.1 to 1000; small tables with many levels want stronger penalties as well."""
-        return {"C": FloatDistribution(1e-3, 1e3, log=True)}
+        return {"C": FloatDistribution(1e-3, WEAKEST, log=True)}
 
     def starts(self, setting: FitSetting) -> tuple[Params, ...]:
         return ({"C": 1.0}, {"C": 0.1}, {"C": 10.0})
@@ -54,4 +57,6 @@ class LogisticRegression(Algorithm):
         deadline: float | None = None,
         checkpoint: Checkpoint | None = None,
     ) -> FitReport:
-        return fit_until_converged(self.name, estimator, X, y, more_iterations=MORE_ITERATIONS)
+        gentler = min(estimator.C / 10, WEAKEST)
+        remedy = Remedy(MORE_ITERATIONS, {"C": gentler}, f"C={gentler:.3g}")
+        return fit_until_converged(self.name, estimator, X, y, remedy=remedy)

@@ -26,6 +26,9 @@ MANY_ROWS: Final = 10_000
 LEAST_PATIENCE: Final = 8
 """Epochs; the running average of weights, five epochs long, answers a change only after as many."""
 
+GENTLE_RATE: Final = 1e-3
+"""At most, for the one retry of a network whose numbers grow beyond all bounds: Adam's default (Kingma and Ba 2015)."""
+
 LIBRARY_BYTES: Final = 100e6
 """What PyTorch takes of its own for a first fit."""
 
@@ -77,7 +80,11 @@ class NeuralNetwork(Algorithm):
         deadline: float | None = None,
         checkpoint: Checkpoint | None = None,
     ) -> FitReport:
-        """Fit; with validation rows and patience, keep the weights of the best epoch."""
+        """Fit; with validation rows and patience, keep the weights of the best epoch.
+
+        Where that does not converge it is fitted once more with a gentler learning rate, without checkpoints: those of
+        the first try would lead back to it.
+        """
         stop: dict[str, Any] = {}
         if X_valid is not None and y_valid is not None and patience and len(y_valid):
             stop = {
@@ -86,11 +93,19 @@ class NeuralNetwork(Algorithm):
                 "patience": epochs_of_patience(patience, estimator.epochs),
             }
         if isinstance(estimator, NetworkClassifier):
-            estimator.fit(X, y, class_weight=class_weight, deadline=deadline, checkpoint=checkpoint, **stop)
-        else:
+            stop["class_weight"] = class_weight
+        notes = [_made_with(estimator.backend)]
+        try:
             estimator.fit(X, y, deadline=deadline, checkpoint=checkpoint, **stop)
-        best = estimator.best_epoch_ if stop else None
-        return FitReport(best_iteration=best, notes=(_made_with(estimator.backend),), cut=estimator.cut_)
+        except FloatingPointError:
+            rate, gentle = estimator.learning_rate, min(estimator.learning_rate / 10, GENTLE_RATE)
+            estimator.set_params(learning_rate=gentle).fit(X, y, deadline=deadline, **stop)
+            notes.append(
+                f"neural_network did not converge at a learning rate of {rate:.3g};"
+                f" it was trained at {gentle:.3g} instead"
+            )
+        best = estimator.best_epoch_ if "patience" in stop else None
+        return FitReport(best_iteration=best, notes=tuple(notes), cut=estimator.cut_)
 
     def starts(self, setting: FitSetting) -> tuple[Params, ...]:
         """A wide shallow network first; then a smaller one held back harder, and a deeper one that learns slowly.

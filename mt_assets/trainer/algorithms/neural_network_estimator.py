@@ -107,7 +107,13 @@ class Network(BaseEstimator):
         deadline: float | None,
         checkpoint: Checkpoint | None,
     ) -> None:
-        """Run the epochs and keep the weights of the best by `loss` of the outputs [k, m, outputs] of `X_valid`."""
+        """Run the epochs and keep the weights of the best by `loss` of the outputs [k, m, outputs] of `X_valid`.
+
+        Raises
+        ------
+        FloatingPointError
+            When the weights grow beyond all bounds before there is a best epoch to keep.
+        """
         self.n_features_in_ = data.X.shape[1]
         self.cut_ = False
         with _training(self, data) as training:
@@ -120,8 +126,13 @@ class Network(BaseEstimator):
                 mean, self.weights_ = _taken(state, "mean."), _taken(state, "best.")
                 lowest, self.best_epoch_ = float(state["lowest"]), int(state["best_epoch"])
             for epoch in range(begun + 1, self.epochs + 1):
-                training.run_epoch()
-                mean = _averaged(mean, training.weights(), epoch)
+                try:
+                    training.run_epoch()
+                    mean = _averaged(mean, _finite(training.weights()), epoch)
+                except FloatingPointError:
+                    if loss is None or epoch == 1:
+                        raise
+                    break  # an earlier epoch was the best
                 now = -np.inf if loss is None else loss(self._outputs(X_valid, mean))
                 if epoch == 1 or now < lowest or loss is None:
                     lowest, self.weights_, self.best_epoch_ = now, mean, epoch
@@ -249,6 +260,13 @@ def _averaged(mean: Weights, now: Weights, epoch: int) -> Weights:
         name: memory * mean[name] + (1 - memory) * new if mean and np.issubdtype(new.dtype, np.floating) else new
         for name, new in now.items()
     }
+
+
+def _finite(weights: Weights) -> Weights:
+    """The weights, as long as they are finite."""
+    if not all(np.isfinite(each).all() for each in weights.values()):
+        raise FloatingPointError("The weights of the network are not finite.")
+    return weights
 
 
 def _taken(state: dict[str, np.ndarray], part: str) -> dict[str, np.ndarray]:

@@ -53,7 +53,10 @@ class Training(Protocol):
     """Weights that a backend changes epoch by epoch. All that an interrupted training needs lies in its attributes."""
 
     def run_epoch(self) -> None:
-        """Go once over all training rows."""
+        """Go once over all training rows.
+
+        May raise FloatingPointError where the weights grow beyond all bounds.
+        """
 
     def weights(self) -> Weights:
         """A copy of the weights as they are now."""

@@ -36,7 +36,12 @@ class SklearnTraining:
         )
 
     def run_epoch(self) -> None:
-        self._partial_fit(len(self._data.X))
+        try:
+            self._partial_fit(len(self._data.X))
+        except ValueError as error:
+            if "non-finite" not in str(error):
+                raise
+            raise FloatingPointError(str(error)) from error
 
     def _partial_fit(self, rows: int) -> None:
         options: dict[str, Any] = {"classes": np.arange(self._data.outputs)} if self._data.outputs > 1 else {}

@@ -18,10 +18,11 @@ import pyarrow as pa
 from mt_assets.spec import AssetSource, SqlSource
 from mt_assets.trainer.data.column_typing import type_text, type_times
 from mt_assets.trainer.data.identity import content_hashes
+from mt_assets.trainer.data.sampling import note, rows_per_one
 from mt_assets.trainer.data.sources.data_file import DataFile
 from mt_assets.trainer.data.sources.formats import Format, format_of
 from mt_assets.trainer.data.sources.local_files import local_files, on_this_machine
-from mt_assets.trainer.data.table import Table, plain, with_notes
+from mt_assets.trainer.data.table import Table, notes_of, plain, with_notes
 from mt_assets.trainer.errors import DataError, UnsettledError
 
 Source = str | Path | Sequence[str | Path] | SqlSource | AssetSource
@@ -37,10 +38,14 @@ class Sources:
     ----------
     read_asset : callable, optional
         Gives the table of an asset by its key; without it `{asset}` is refused.
+    room : float, optional
+        Bytes of memory that there are for a run on the table of files: where it would take more, a sample of its rows
+        is read, and a note says so. Without it all rows are read. What a query or an asset gives is read whole.
     """
 
-    def __init__(self, read_asset: Callable[[str], pa.Table] | None = None) -> None:
+    def __init__(self, read_asset: Callable[[str], pa.Table] | None = None, room: float | None = None) -> None:
         self._read_asset = read_asset
+        self._room = room
         self._stack = ExitStack()
         self._files: dict[tuple[str, ...], list[DataFile]] = {}
         self._stamps: dict[DataFile, str] = {}
@@ -74,7 +79,7 @@ class Sources:
             return self._rows_of(source)
         files = self._files_of(source)
         try:
-            table = _read_files(files)
+            table = self._read_files(files)
         except DataError:
             self._refuse_changed(files)  # then what was found says nothing
             raise
@@ -111,6 +116,15 @@ class Sources:
                 "The list of data files is empty.", suggestions=("Name at least one file in trainDataPath.",)
             )
         return self._files[names]
+
+    def _read_files(self, files: list[DataFile]) -> pa.Table:
+        kinds = [format_of(file.path.name) for file in files]
+        needed = sum(kind.bytes(file) for file, kind in zip(files, kinds, strict=True) if kind)
+        per_one = 1 if self._room is None else rows_per_one(needed, self._room, _named_files(files))
+        table = _read_files(files, kinds, per_one)
+        if self._room is None or per_one == 1:
+            return table
+        return with_notes(table, [*notes_of(table), note(_named_files(files), per_one, len(table), needed, self._room)])
 
     def _refuse_changed(self, files: Sequence[DataFile]) -> None:
         """Refuse files that are no more what they were when they were first seen."""
@@ -178,10 +192,9 @@ def _stamp(file: DataFile) -> str:
         return ""  # what reads it says why
 
 
-def _read_files(files: list[DataFile]) -> pa.Table:
-    kinds = [format_of(file.path.name) for file in files]
+def _read_files(files: list[DataFile], kinds: list[Format | None], per_one: int) -> pa.Table:
     # Names are checked before columns are brought together by name.
-    parts = [_named(file, table) for file, table in zip(files, _tables(files, kinds), strict=True)]
+    parts = [_named(file, table) for file, table in zip(files, _tables(files, kinds, per_one), strict=True)]
     names, notes = _all_columns(files, parts)
     # Text stays text where it is empty, since all text files are typed together.
     aligned = [
@@ -199,11 +212,11 @@ def _read_files(files: list[DataFile]) -> pa.Table:
     return _finished(_joined(typed, files), notes, _named_files(files))
 
 
-def _tables(files: list[DataFile], kinds: list[Format | None]) -> Iterator[pa.Table]:
+def _tables(files: list[DataFile], kinds: list[Format | None], per_one: int) -> Iterator[pa.Table]:
     """The table of each file; files of one format that follow one another are read together."""
     for kind, group in groupby(zip(files, kinds, strict=True), key=itemgetter(1)):
         if kind:
-            yield from kind.read(file for file, _ in group)
+            yield from kind.read((file for file, _ in group), per_one)
 
 
 def _finished(table: pa.Table, notes: list[str], where: str) -> pa.Table:

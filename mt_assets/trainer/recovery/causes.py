@@ -115,7 +115,14 @@ CAUSES: Final = (
         ),
         kinds=("MemoryError", "ArrowMemoryError", "OutOfMemoryException", "NoRoom"),
         numbers=(errno.ENOMEM,),
-        words=("bad_alloc", "bad allocation", "unable to allocate", "cannot allocate memory", "memory runs out"),
+        words=(
+            "bad_alloc",
+            "bad allocation",
+            "unable to allocate",
+            "cannot allocate memory",
+            "memory runs out",
+            "failed to map segment",
+        ),
     ),
     Cause(
         "worker_lost",
@@ -190,7 +197,16 @@ CAUSES: Final = (
             "Leave it out: `featureTypes: {{COLUMN: drop}}`.",
         ),
         kinds=("FloatingPointError", "OverflowError"),
-        words=("contains nan", "contains inf", "infinity", "`inf`", "too large for dtype", "not finite", "non-finite"),
+        words=(
+            "contains nan",
+            "contains inf",
+            "infinity",
+            "`inf`",
+            "too large for dtype",
+            "not finite",
+            "non-finite",
+            "invalid float value",
+        ),
     ),
 )
 
@@ -208,9 +224,9 @@ def cause_of(error: BaseException) -> Cause | None:
 
 
 def cause_of_text(told: str) -> Cause | None:
-    """The first row that matches an error of which only class and message are left, as in `ValueError: too large`."""
-    kind, _, text = told.partition(":")
-    return next((cause for cause in CAUSES if cause.matches({kind.strip()}, text.lower(), None)), None)
+    """The first row that matches an error of which only words are left, as in `ValueError: too large`, or a note."""
+    kind = told.partition(":")[0].strip()
+    return next((cause for cause in CAUSES if cause.matches({kind}, told.lower(), None)), None)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -1,8 +1,9 @@
 """What is done by itself when a phase fails: one table of remedies by cause, and the loop that applies them.
 
-What belongs here: remedies that hold for every phase. What does not: those that know what is fitted (more iterations in
-`algorithms.convergence`, less memory in `search.memory`, a fit tried once more alone in `search.study`, fewer rows in
-`data.sampling`), which act before a phase fails.
+What belongs here: remedies that hold for every phase. What does not: those that know what is read or fitted, which act
+before a phase fails: more iterations and a stronger penalty (`algorithms.convergence`), a gentler learning rate
+(`algorithms.neural_network`), less memory (`search.memory`), a fit tried once more alone (`search.study`), fewer rows
+(`data.sampling`).
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from mt_assets.trainer.evaluation.importance import FeatureImportance
 from mt_assets.trainer.model import MODEL_FILE, TrainedModel
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.promotion import PromotionDecision
+from mt_assets.trainer.recovery.causes import cause_of_text
 from mt_assets.trainer.reporting.card import ModelCard
 from mt_assets.trainer.reporting.tracked import ExperimentRun, RegisteredVersion
 from mt_assets.trainer.search.result import BestParams, StudyResult
@@ -152,6 +153,9 @@ def _parts(
         parts["warnings"] = (*parts.get("warnings", ()), *best.delivery.warnings)
     if trained := stored.get("trained_model"):
         parts["model_path"] = trained.path / MODEL_FILE
+        # Of the notes on a model those are warnings that name a cause of failure, and what helped against it.
+        said = (f"{note.rstrip('.')}." for note in trained.facts.notes if cause_of_text(note))
+        parts["warnings"] = (*parts.get("warnings", ()), *said)
     if evaluation := stored.get("test_metrics"):
         parts["metrics"] = Metrics(
             test=evaluation.test,
@@ -175,8 +179,8 @@ def _parts(
         if recorded.status == "pending":
             parts["warnings"] = (*parts.get("warnings", ()), recorded.reason)
     registered = stored.get("registered_model")
-    if registered and registered.status == "registered" and registered.reason:
-        parts["warnings"] = (*parts.get("warnings", ()), registered.reason)
+    if registered and registered.status in ("registered", "pending") and registered.reason:
+        parts["warnings"] = tuple(dict.fromkeys((*parts.get("warnings", ()), registered.reason)))
     return parts | {"metadata": Metadata(**metadata)}
 
 

@@ -90,10 +90,10 @@ class History:
         self.remember("reading", reading)
 
     def decisions(self) -> list[RetrainingDecision]:
-        """Return what was decided, oldest first, without lines that another version wrote."""
+        """Return what was decided, oldest first, without lines that are damaged or that another version wrote."""
         known = []
         with suppress(FileNotFoundError):
-            for line in self._decided.read_text().splitlines():
+            for line in self._decided.read_text(errors="replace").splitlines():
                 with suppress(ValueError):
                     known.append(RetrainingDecision.model_validate_json(line))
         return known

@@ -16,22 +16,13 @@ from mt_assets.trainer.data.profile import DataProfile
 from mt_assets.trainer.features.columns import MAX_ONE_HOT
 from mt_assets.trainer.features.generation import MOST_NEW
 from mt_assets.trainer.features.text import COMPONENTS
-from mt_assets.trainer.memory import free_memory
+from mt_assets.trainer.memory import GIGABYTE, room
 from mt_assets.trainer.search.candidate import Candidate
 from mt_assets.trainer.search.fits import Fits
 from mt_assets.trainer.search.tasks import Failure, Task
 
 NO_ROOM: Final = "NoRoom"
 """What the error of a trial begins with that was not fitted for lack of memory."""
-
-GIGABYTE: Final = 1e9
-
-SHARE: Final = 0.9
-"""Of what is free, what fits may take. AutoGluon refuses a model at the same share of the memory that is available."""
-
-RUN_BYTES: Final = 0.6 * GIGABYTE
-"""What a run takes beside its fits, subtracted from a limit: 0.37 GB is a process with the libraries, the rest is the
-process that workers come from. Of what is free on the machine it was taken before."""
 
 WORKER_BYTES: Final = 0.05 * GIGABYTE
 """What a worker takes of its own before it fits anything."""
@@ -85,18 +76,6 @@ def fits_at_once(rows: int, profile: DataProfile, limit: float | None) -> int:
         See `room`.
     """
     return max(1, int(room(limit) / (WORKER_BYTES + _encoding_bytes(rows, profile, "one_hot"))))
-
-
-def room(limit: float | None) -> float:
-    """Bytes that all fits together may take now.
-
-    Parameters
-    ----------
-    limit : float or None
-        Gigabytes for the whole run, see `TrainingPlan.memory_limit`.
-    """
-    free = free_memory()
-    return SHARE * (free if limit is None else min(free, max(0.0, limit * GIGABYTE - RUN_BYTES)))
 
 
 class Memory:

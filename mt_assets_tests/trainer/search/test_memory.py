@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from mt_assets.trainer.errors import TrainingError
-from mt_assets.trainer.memory import free_memory
-from mt_assets.trainer.search.memory import GIGABYTE, RUN_BYTES, SHARE, WORKER_BYTES
+from mt_assets.trainer.memory import GIGABYTE, RUN_BYTES, SHARE, free_memory
+from mt_assets.trainer.search.memory import WORKER_BYTES
 from mt_assets.trainer.search.study import StudyResult, run_search
 
 HUGE = {"random_forest": {"n_estimators": 500_000}}

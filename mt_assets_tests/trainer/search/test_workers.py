@@ -89,7 +89,8 @@ def test_nothing_is_left_of_a_search(tmp_path: Path, make_work: Any, mixed: pd.D
     assert host_alone() == host
 
 
-def test_workers_that_are_killed_are_replaced(tmp_path: Path, make_work: Any, mixed: pd.DataFrame) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_that_are_killed_are_replaced(number: int, tmp_path: Path, make_work: Any, mixed: pd.DataFrame) -> None:
     work = make_work(mixed, ("logistic_regression", "lightgbm"), n_trials=10)
     undisturbed = run_search(*work.arguments, folder=tmp_path / "undisturbed")
     run_search(*work.planned(n_trials=1).arguments, folder=tmp_path / "host")  # so that there is one
@@ -99,7 +100,7 @@ def test_workers_that_are_killed_are_replaced(tmp_path: Path, make_work: Any, mi
     def kill(over: threading.Event) -> None:
         while not over.wait(0.2):
             for process in (children() - {host} - set(killed)) if len(killed) < 2 else ():
-                os.kill(process, signal.SIGKILL)
+                os.kill(process, number)
                 killed.append(process)
 
     with meanwhile(kill):

@@ -15,6 +15,7 @@ from typing import Literal
 import duckdb
 import pyarrow as pa
 
+from mt_assets.trainer.data.sampling import sampled
 from mt_assets.trainer.data.sources.data_file import DataFile
 from mt_assets.trainer.data.sources.text_encoding import UTF8, beginning, encoding_of, utf8_copy
 from mt_assets.trainer.errors import DataError
@@ -24,12 +25,17 @@ _HEADER_LIMIT = 1 << 22
 _LINE_LIMIT = 1 << 27
 """Longest line in bytes: bodies of documents pass, DuckDB's own limit of 2 MB refuses them."""
 
+_BATCH_ROWS = 50_000
+"""Rows that are looked at at once where not all are kept."""
+
 _READ_AS_THEY_ARE: dict[str | None, Literal["none", "gzip"]] = {None: "none", ".gz": "gzip"}
 """Compressions that DuckDB opens by itself; other files are decompressed beside it first."""
 
 
-def read_csv(files: Iterable[DataFile]) -> Iterator[pa.Table]:
+def read_csv(files: Iterable[DataFile], per_one: int = 1) -> Iterator[pa.Table]:
     """Read CSV or TSV files, plain or compressed, into string columns; nothing but an absent value is null.
+
+    Of so many rows one is read.
 
     Raises
     ------
@@ -39,10 +45,10 @@ def read_csv(files: Iterable[DataFile]) -> Iterator[pa.Table]:
     # One database for all of them: to open one takes ten times as long as to read a small file.
     with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as database:
         for file in files:
-            yield _read(file, database)
+            yield _read(file, database, per_one)
 
 
-def _read(file: DataFile, database: duckdb.DuckDBPyConnection) -> pa.Table:
+def _read(file: DataFile, database: duckdb.DuckDBPyConnection, per_one: int) -> pa.Table:
     encoding = encoding_of(file, "CSV")
     head = beginning(file, encoding, _HEADER_LIMIT)
     if not head.strip(" \r\n\t"):
@@ -52,7 +58,7 @@ def _read(file: DataFile, database: duckdb.DuckDBPyConnection) -> pa.Table:
         plain, compression = file.path, file.compression
         if encoding != UTF8 or compression not in _READ_AS_THEY_ARE:
             plain, compression = stack.enter_context(utf8_copy(file, encoding)), None
-        table = _parse(database, file, plain, _READ_AS_THEY_ARE[compression], skip, len(names), delimiter)
+        table = _parse(database, file, plain, _READ_AS_THEY_ARE[compression], skip, len(names), delimiter, per_one)
     if not table.num_rows:
         raise DataError(
             f"The file {file} has a header ({', '.join(names[:5])}{', …' if len(names) > 5 else ''}) but no rows.",
@@ -88,11 +94,12 @@ def _parse(
     skip: int,
     width: int,
     delimiter: str,
+    per_one: int,
 ) -> pa.Table:
-    failure: duckdb.Error | None = None
+    failure: Exception | None = None
     for escape in ('"', "\\"):
         try:
-            return database.read_csv(
+            found = database.read_csv(
                 re.sub(r"([*?\[])", r"[\1]", str(plain)),
                 auto_detect=False,
                 header=True,
@@ -103,8 +110,14 @@ def _parse(
                 columns={f"c{at}": "VARCHAR" for at in range(width)},
                 compression=compression,
                 max_line_size=_LINE_LIMIT,
-            ).to_arrow_table()
-        except duckdb.Error as error:
+            )
+            if per_one == 1:
+                return found.to_arrow_table()
+            reader = found.to_arrow_reader(_BATCH_ROWS)
+            return sampled(reader, reader.schema, per_one)
+        except (duckdb.OutOfMemoryException, MemoryError):
+            raise  # says nothing about the file
+        except (duckdb.Error, pa.ArrowException, OSError) as error:  # Arrow's, of what goes through its reader
             failure = failure or error
     raise _unparsable(file, width, str(failure))
 

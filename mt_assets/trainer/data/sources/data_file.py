@@ -24,6 +24,9 @@ a disk has."""
 EXPANSION_FLOOR = 1 << 28
 """Bytes up to which a file may hold as many times its size as it likes, since they do no harm."""
 
+EXPANSION = 6
+"""Times its own size that a compressed table of text usually holds."""
+
 COMPRESSIONS: dict[str, Callable[[Path], IO[bytes]]] = {
     ".gz": gzip.open,  # type: ignore[dict-item]  # opened for reading bytes when nothing else is asked for
     ".bz2": bz2.open,
@@ -57,6 +60,17 @@ class DataFile:
     @classmethod
     def local(cls, path: Path) -> "DataFile":
         return cls(path, str(path))
+
+    def size(self) -> int:
+        """Bytes on the disk; 0 where it cannot be looked at, of which what reads it tells."""
+        try:
+            return self.path.stat().st_size
+        except OSError:
+            return 0
+
+    def text_size(self) -> int:
+        """About how many bytes of text it holds."""
+        return self.size() * (EXPANSION if self.compression else 1)
 
     @property
     def stamp(self) -> str:

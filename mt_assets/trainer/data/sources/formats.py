@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import pyarrow as pa
 
-from mt_assets.trainer.data.sources.columnar import read_arrow, read_parquet
+from mt_assets.trainer.data.sources.columnar import bytes_of_parquet, read_arrow, read_parquet
 from mt_assets.trainer.data.sources.csv_text import read_csv
 from mt_assets.trainer.data.sources.data_file import COMPRESSIONS, DataFile
 from mt_assets.trainer.data.sources.json_lines import read_json
@@ -23,7 +22,9 @@ class Format:
     suffixes : tuple of str
         How names of such files end.
     read : callable
-        From files to their tables, one after the other.
+        From files to their tables, one after the other; of each table about one row in so many.
+    bytes : callable
+        About how many bytes the whole table of a file takes in memory.
     typed : bool
         Whether the file says which type a column has. Otherwise all of it is text, and the values decide.
     compressed : bool
@@ -32,20 +33,30 @@ class Format:
 
     name: str
     suffixes: tuple[str, ...]
-    read: Callable[[Iterable[DataFile]], Iterator[pa.Table]]
+    read: Callable[[Iterable[DataFile], int], Iterator[pa.Table]]
+    bytes: Callable[[DataFile], float]
     typed: bool
     compressed: bool
 
 
-def _each(read: Callable[[DataFile], pa.Table]) -> Callable[[Iterable[DataFile]], Iterator[pa.Table]]:
-    return partial(map, read)
+def _each(read: Callable[[DataFile, int], pa.Table]) -> Callable[[Iterable[DataFile], int], Iterator[pa.Table]]:
+    return lambda files, per_one: (read(file, per_one) for file in files)
 
 
 FORMATS = (
-    Format("CSV", (".csv", ".tsv"), read_csv, typed=False, compressed=True),
-    Format("JSON lines", (".jsonl", ".ndjson", ".json"), _each(read_json), typed=True, compressed=True),
-    Format("Parquet", (".parquet", ".pq"), _each(read_parquet), typed=True, compressed=False),
-    Format("Arrow", (".arrow", ".arrows", ".feather", ".ipc"), _each(read_arrow), typed=True, compressed=False),
+    Format("CSV", (".csv", ".tsv"), read_csv, DataFile.text_size, typed=False, compressed=True),
+    Format(
+        "JSON lines", (".jsonl", ".ndjson", ".json"), _each(read_json), DataFile.text_size, typed=True, compressed=True
+    ),
+    Format("Parquet", (".parquet", ".pq"), _each(read_parquet), bytes_of_parquet, typed=True, compressed=False),
+    Format(
+        "Arrow",
+        (".arrow", ".arrows", ".feather", ".ipc"),
+        _each(read_arrow),
+        DataFile.size,
+        typed=True,
+        compressed=False,
+    ),
 )
 
 

@@ -12,6 +12,7 @@ import pyarrow.json as pj
 from mt_assets.trainer.data.sources.data_file import DataFile
 from mt_assets.trainer.data.sources.text_encoding import UTF8, beginning, encoding_of, utf8_copy
 from mt_assets.trainer.errors import DataError
+from mt_assets.trainer.recovery.causes import OUT_OF_MEMORY
 
 _BLOCKS = (1 << 24, 1 << 28)
 """Bytes that are parsed at once: Arrow refuses an object longer than a block, so a second try takes long documents."""
@@ -19,8 +20,10 @@ _BLOCKS = (1 << 24, 1 << 28)
 _KINDS = {bool: "true or false", int: "numbers", float: "numbers", str: "text"}
 
 
-def read_json(file: DataFile) -> pa.Table:
+def read_json(file: DataFile, per_one: int = 1) -> pa.Table:
     """Read JSON lines, or one array of objects, plain or compressed, with the types that JSON has.
+
+    It cannot be read in part.
 
     Text stays text, also where it looks like a number. Numbers beyond 64 bits lose their last digits.
 
@@ -29,6 +32,12 @@ def read_json(file: DataFile) -> pa.Table:
     DataError
         The file is empty, is no JSON, holds something else than objects, or a key has values of several kinds.
     """
+    if per_one > 1:
+        raise DataError(
+            f"The file {file} is too large for the memory that there is, and JSON is not read in part.",
+            suggestions=("Write it as Parquet, of which a sample is read where there is no room for all.",),
+            cause=OUT_OF_MEMORY,
+        )
     encoding = encoding_of(file, "JSON")
     start = beginning(file, encoding, 1 << 16).lstrip()
     if not start:
@@ -41,6 +50,8 @@ def read_json(file: DataFile) -> pa.Table:
             path = _lines_of_array(file, path, Path(stack.enter_context(tempfile.TemporaryDirectory())))
         try:
             return _parse(path)
+        except MemoryError:
+            raise  # says nothing about the file
         except (pa.ArrowException, OSError) as error:
             raise _explained(file, path, error) from error
 
