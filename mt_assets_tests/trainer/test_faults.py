@@ -243,7 +243,7 @@ def test_data_that_may_not_be_read_is_named_with_its_path(tmp_path: Path, as_nob
         path = Path(folder) / "train.csv"
         path.write_text("a,b\n1,2\n")
         read_table(path)
-        for mode, message in ((0o755, "Permission denied"), (0o600, "cannot be looked at")):
+        for mode, message in ((0o755, "Permission denied"), (0o600, "may not be entered")):
             Path(folder).chmod(mode)
             path.chmod(0o000)
             with as_nobody(), pytest.raises(DataError, match=message) as caught:
