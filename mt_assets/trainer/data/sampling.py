@@ -17,8 +17,9 @@ from mt_assets.trainer.errors import TrainingError
 from mt_assets.trainer.memory import GIGABYTE
 from mt_assets.trainer.recovery.causes import OUT_OF_MEMORY
 
-COPIES: Final = 4
-"""Times its own bytes that a table takes at the peak of a run."""
+COPIES: Final = 8
+"""Times its own bytes that a table takes at the peak of a run: the process of a training on 29 MB of CSV (400,000 rows,
+11 columns, logistic regression) held 250 MB more at its peak than before it read them."""
 
 ALWAYS: Final = 0.1e9
 """Bytes that a table may take however little room there is: a process takes several times as much by itself."""
