@@ -123,6 +123,7 @@ def test_jobs_of_the_ui_approve_and_roll_back(spec: Path, store: ModelStore, mt_
     assert champion(store) == 2
 
 
+@pytest.mark.slow
 def test_the_registry_follows_an_approval_also_when_it_was_down(
     spec: Path, store: ModelStore, mt_assets: Callable[..., Any], home: Path, closed_address: str, mlflow_client: Any
 ) -> None:
@@ -163,6 +164,7 @@ def test_an_approval_while_a_training_ends_is_not_undone_by_it(
     assert str(client.get_model_version_by_alias("churn", "champion").version) == "2"
 
 
+@pytest.mark.slow
 def test_the_alias_that_a_person_puts_on_a_waiting_model_approves_it(
     spec: Path, store: ModelStore, home: Path, mlflow_client: Any
 ) -> None:

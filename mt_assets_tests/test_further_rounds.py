@@ -50,6 +50,7 @@ def test_a_gate_that_is_met_ends_it(
     assert len(study(ModelStore(home, "churn")).trials) == 2
 
 
+@pytest.mark.slow
 def test_the_sensor_asks_for_the_rounds_of_a_run_that_nobody_attends(
     tmp_path: Path, home: Path, write_spec: Any, customers: Any
 ) -> None:

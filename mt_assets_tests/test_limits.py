@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from mt_assets.spec_reading import load_spec
 from mt_assets.training_run import train
@@ -18,6 +19,7 @@ def partly_linear(rows: int = 400) -> pd.DataFrame:
     return pd.DataFrame(x, columns=list("abc")).assign(target=target)
 
 
+@pytest.mark.slow
 def test_an_ensemble_that_is_too_slow_or_too_large_is_kept_and_says_by_how_much(
     tmp_path: Path, home: Path, write_spec: Any
 ) -> None:

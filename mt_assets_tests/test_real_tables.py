@@ -102,7 +102,13 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+SLOWEST = ("text", "many labels")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, id=name, marks=[pytest.mark.slow] if name in SLOWEST else []) for name, kind in KINDS.items()],
+)
 def test_a_real_table_becomes_a_model_that_scores_new_rows(
     kind: Kind, tmp_path: Path, home: Path, write_spec: Any, mt_assets: Callable[..., Any]
 ) -> None:

@@ -107,6 +107,7 @@ def test_the_training_succeeds_says_so_and_is_told_later(
     assert len(finished_runs(mlflow_client(tracker), load_spec(spec).experiment_tracking.experiment_name or "")) == 1
 
 
+@pytest.mark.slow
 def test_sync_tells_what_is_pending_even_after_a_later_training_has_failed(
     spec: Path,
     home: Path,
