@@ -94,10 +94,10 @@ def _co2() -> pd.DataFrame:
 
 
 def _sunspots() -> pd.DataFrame:
-    """Sunspots by year, 1709 to 2008; their season is the solar cycle of eleven years."""
+    """Sunspots by year, 1809 to 2008; their season is the solar cycle of eleven years."""
     from statsmodels.datasets import sunspots
 
-    return _one(pd.date_range("1709-01-01", periods=300, freq="YS"), sunspots.load_pandas().data["SUNACTIVITY"][-300:])
+    return _one(pd.date_range("1809-01-01", periods=200, freq="YS"), sunspots.load_pandas().data["SUNACTIVITY"][-200:])
 
 
 def _electricity() -> pd.DataFrame:

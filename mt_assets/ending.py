@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -67,6 +68,7 @@ def signals_noted(give_up: Callable[[int], None]) -> Iterator[Signals]:
         Told the signal before the process ends by force; what was finished is safe by then, so it only reports.
     """
     signals = Signals()
+    unraisable = sys.unraisablehook
     watched = threading.current_thread() is threading.main_thread()  # which signals reach alone
 
     def end(number: int) -> None:
@@ -74,13 +76,20 @@ def signals_noted(give_up: Callable[[int], None]) -> Iterator[Signals]:
             give_up(number)
         os._exit(128 + number)
 
+    def lost(error: "sys.UnraisableHookArgs") -> None:
+        # The end may come while an object is taken apart, where no exception passes: Python would print it.
+        if signals.last() is None:
+            unraisable(error)
+
     watcher = threading.Thread(target=signals.watch, args=(end,), daemon=True)
     watcher.start()
+    sys.unraisablehook = lost
     before = signals.listen() if watched else -1
     try:
         yield signals
     finally:
         if watched:
             signal.set_wakeup_fd(before)
+        sys.unraisablehook = unraisable
         signals.close()
         watcher.join()

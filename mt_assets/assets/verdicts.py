@@ -51,8 +51,12 @@ def stop_if_blocked(spec: "TrainingSpec", verdicts: Sequence[Check], blocking: M
     """Raise DataError where a blocking check has failed."""
     failed = [check for check in verdicts if not check.passed and blocking[check.name]]
     if failed:
-        remedies = _new_form(spec) if any(check.name == "schema" for check in failed) else ()
+        names = {check.name for check in failed}
+        remedies = TARGET_REMEDY if "target_present" in names else _new_form(spec) if "schema" in names else ()
         raise DataError(" ".join(check.message for check in failed), suggestions=remedies)
+
+
+TARGET_REMEDY = ("Choose another `targetColumn`, or data in which it is filled.",)
 
 
 def _new_form(spec: "TrainingSpec") -> tuple[str, ...]:
