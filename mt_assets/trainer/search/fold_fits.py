@@ -346,7 +346,7 @@ class FoldFits:
             notes=fitted.report.notes,
             cut=fitted.report.cut,
             preprocessor=data.preprocessor,
-            model=self.models.put(key, fitted),
+            model=self.models.put(key, fitted) if fold >= 0 else "",  # of a sample none is wanted
         )
         self.cache.put(result)
         if checkpoint is not None:
