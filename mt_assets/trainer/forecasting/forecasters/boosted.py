@@ -21,7 +21,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 
 from mt_assets.trainer.algorithms.algorithm import Algorithm, FitSetting, within
 from mt_assets.trainer.forecasting.forecaster import FittedForecaster, Forecaster, ForecastSetting, Params
-from mt_assets.trainer.forecasting.forecasters.lags import MODEL, LagFrame, LagPlan
+from mt_assets.trainer.forecasting.forecasters.lags import FRAME, MODEL, LagFrame, LagPlan
 from mt_assets.trainer.forecasting.forecasters.local import LIBRARY_BYTES, series_bytes, stood_in, too_short
 from mt_assets.trainer.forecasting.panel import ID, TIME, VALUE, Panel
 
@@ -118,10 +118,7 @@ class BoostedForecaster(Forecaster):
             rounds = best or ROUNDS
         engine = plan.engine(_Learner(self, setting, params, rounds, deadline))
         with _quiet():
-            engine.fit(
-                frame, id_col=ID, time_col=TIME, target_col=VALUE, static_features=[], dropna=False,
-                max_horizon=steps, as_numpy=True, validate_data=False, cache_train_df=False,
-            )  # fmt: skip
+            engine.fit(frame, **FRAME, max_horizon=steps, as_numpy=True, cache_train_df=False)
         models = engine.models_[MODEL]
         learners = list(models.values()) if isinstance(models, dict) else [models]
         cut = cut or any(each.cut_ for each in learners)
@@ -138,10 +135,7 @@ class BoostedForecaster(Forecaster):
         """The best round on the last `horizon` steps of each series, None where they are too short for it; and whether
         time was short. Of several steps ahead the middle one is stopped on."""
         with _quiet():
-            rows = plan.engine(None).preprocess(
-                frame, id_col=ID, time_col=TIME, target_col=VALUE, static_features=[], dropna=False,
-                max_horizon=plan.steps, validate_data=False,
-            )  # fmt: skip
+            rows = plan.engine(None).preprocess(frame, **FRAME, max_horizon=plan.steps)
         assert isinstance(rows, pd.DataFrame)
         ahead = (plan.steps or 1) // 2
         target = rows[f"{VALUE}{ahead}" if plan.steps else VALUE].to_numpy()
@@ -161,8 +155,7 @@ class BoostedForecaster(Forecaster):
         """The columns as they are made and as they are fitted on, and the library's own."""
         columns = _fit_setting(setting).features + (setting.steps if params.get("strategy") == "direct" else 1)
         fitted = min(MOST_ROWS, setting.rows)
-        of_library = {name: value for name, value in params.items() if name not in OWN}
-        boosting = self.algorithm().memory(_fit_setting(setting), of_library, fitted, columns)
+        boosting = self.algorithm().memory(_fit_setting(setting), _of_library(params), fitted, columns)
         return series_bytes(setting) + 3 * 8.0 * setting.rows * columns + boosting + LIBRARY_BYTES
 
     def with_iterations(self, params: Mapping[str, Any], iterations: int | None) -> Params:
@@ -207,9 +200,8 @@ class _Learner(BaseEstimator, RegressorMixin):
             drawn = np.sort(np.random.default_rng(self.setting.seed).choice(len(X), MOST_ROWS, replace=False))
             X, y = X[drawn], y[drawn]
         algorithm = self.forecaster.algorithm()
-        of_library = {name: value for name, value in self.params.items() if name not in OWN}
         name, value = self.forecaster.objective
-        given = algorithm.with_iterations({**of_library, name: value}, self.rounds)
+        given = algorithm.with_iterations({**_of_library(self.params), name: value}, self.rounds)
         self.estimator_ = algorithm.build(_fit_setting(self.setting), given)
         patience = None if X_stop is None else self.setting.patience
         report = algorithm.fit(self.estimator_, X, y, X_stop, y_stop, patience, deadline=self.deadline)
@@ -258,10 +250,7 @@ class BoostedFit(FittedForecaster):
             series = LagFrame(self._plan, history.only(long), own, steps)
             engine = self._plan.engine(None)
             with _quiet():
-                engine.preprocess(
-                    series.known, id_col=ID, time_col=TIME, target_col=VALUE, static_features=[], dropna=False,
-                    max_horizon=self._plan.steps, as_numpy=True, return_X_y=True, validate_data=False,
-                )  # fmt: skip
+                engine.preprocess(series.known, **FRAME, max_horizon=self._plan.steps, as_numpy=True, return_X_y=True)
                 engine.models_ = {MODEL: self._models}
                 made = engine.predict(steps, X_df=series.coming)
             forecasts[long] = series.unscaled(made[MODEL].to_numpy().reshape(len(long), steps))
@@ -325,6 +314,10 @@ def _possible(space: Mapping[str, BaseDistribution], wanted: Mapping[str, Any]) 
     otherwise = {"strategy": "recursive", "scope": "global", "difference": "last"}
     choices = {name: getattr(space[name], "choices") for name in wanted}  # noqa: B009 (all are lists of choices)
     return {name: value if value in choices[name] else otherwise[name] for name, value in wanted.items()}
+
+
+def _of_library(params: Mapping[str, Any]) -> Params:
+    return {name: value for name, value in params.items() if name not in OWN}
 
 
 def _shares(gains: Any) -> np.ndarray:

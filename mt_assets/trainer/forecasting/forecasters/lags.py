@@ -136,6 +136,11 @@ class LagPlan:
 MODEL: Final = "model"
 """Its name in the engine."""
 
+FRAME: Final[dict[str, Any]] = {
+    "id_col": ID, "time_col": TIME, "target_col": VALUE, "static_features": [], "dropna": False, "validate_data": False,
+}  # fmt: skip
+"""What the engine is told of a `LagFrame`: no column stays the same in a series, and rows with gaps are kept."""
+
 
 class LagFrame:
     """The series of a panel on one scale, each on a clock of its own, with calendar and covariates as columns.
