@@ -90,7 +90,7 @@ def build_search_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
     ) -> Made:
         folder, single = run.store.store.folder, trainer.select_best(optuna_study, training_plan)
         chosen: BestParams = trainer.with_ensemble(
-            single, optuna_study, training_plan, raw_data, data_profile, folds, folder
+            single, optuna_study, training_plan, raw_data, data_profile, folds, folder, run.clock.final_ends()
         )
         out_of_fold = trainer.out_of_fold(chosen, optuna_study, folder, folds)
         best = chosen

@@ -64,6 +64,9 @@ def build_training_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
         trained = trainer.train_final(
             training_plan, best_params, raw_data, data_profile, folds, preprocessor.transformer, folder
         )
+        deadline, search_winner = run.clock.curve_ends(), optuna_study.best
+        if deadline is not None:
+            deadline -= trainer.judging_seconds(trained, raw_data, data_profile, folds)
         with ThreadPoolExecutor(1) as beside:  # the proof runs in a process of its own, and takes its time
             proof = beside.submit(trainer.check_loads_elsewhere, trained)
             curve = trainer.learning_curve(
@@ -73,7 +76,8 @@ def build_training_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
                 data_profile,
                 folds,
                 preprocessor.transformer,
-                deadline=run.clock.curve_ends(),
+                deadline=deadline,
+                fit_seconds=search_winner.seconds / len(search_winner.fold_keys),
             )
         trained.history = trainer.training_history(optuna_study, curve)
         return Made(

@@ -57,6 +57,7 @@ from .search.study import select_best as select_best
 from .search.warm_start import warm_start as warm_start
 from .search.workers import start_host as start_host
 from .training import check_loads_elsewhere as check_loads_elsewhere
+from .training import judging_seconds as judging_seconds
 from .training import learning_curve as learning_curve
 from .training import train_final as train_final
 from .training import training_history as training_history

@@ -23,6 +23,10 @@ AFTER_IMPORTANCE: Final = 8.5
 """Seconds from the end of the search, of the learning curve and of the importance to the end of the process, on two
 quiet cores, with an ensemble of some boosters on some thousand rows."""
 
+QUICK_FINAL: Final = 1.0
+"""Of the seconds after the search, those for the final fit and for predicting with the model: one that needs more gets
+them from the search, see `search.final_cost`."""
+
 
 @dataclass(frozen=True)
 class RunClock:
@@ -50,6 +54,10 @@ class RunClock:
     def search_ends(self) -> float | None:
         """When the search has to be over; None without a limit."""
         return self._leaving(AFTER_SEARCH)
+
+    def final_ends(self) -> float | None:
+        """Until when there is time for the final fit and for predicting with the model, once the search is over."""
+        return self._leaving(AFTER_SEARCH - QUICK_FINAL)
 
     def curve_ends(self) -> float | None:
         """After when no further point of the learning curve is fitted."""

@@ -27,8 +27,9 @@ from mt_assets.trainer.evaluation.goal import Goal
 from mt_assets.trainer.features.preprocessor import TablePreprocessor, rows_digest
 from mt_assets.trainer.load_check import check_elsewhere
 from mt_assets.trainer.memory import give_back
-from mt_assets.trainer.model import ModelFacts, TabularModel, TrainedModel, library_versions
+from mt_assets.trainer.model import ModelFacts, TabularModel, TrainedModel, library_versions, seconds_of
 from mt_assets.trainer.planning.plan import TrainingPlan
+from mt_assets.trainer.search.final_cost import judged_rows
 from mt_assets.trainer.search.fold_fits import Fitted, fit_estimator, fit_setting
 from mt_assets.trainer.search.result import BestParams, FoldRows, Member, StudyResult
 from mt_assets.trainer.store.record import Record
@@ -37,6 +38,8 @@ FIXTURE_ROWS: Final = 50
 
 LEARNING_SHARES: Final = (0.25, 0.5, 1.0)
 """Of the training rows of the canonical fold."""
+
+_TIMED_ROWS: Final = 1_000
 
 _LONGER: Final = 2.2
 """Of twice the rows a fit takes about twice as long, or a little longer."""
@@ -230,6 +233,7 @@ def learning_curve(
     preprocessor: TablePreprocessor,
     shares: tuple[float, ...] = LEARNING_SHARES,
     deadline: float | None = None,
+    fit_seconds: float = 0.0,
 ) -> LearningCurve:
     """Score the best single candidate on the canonical fold when it is fitted on a part of the training rows.
 
@@ -241,6 +245,8 @@ def learning_curve(
     deadline : float, optional
         By `time.monotonic()`: parts that would end later, by how long the one before took, are left out, and all of
         them where it has passed.
+    fit_seconds : float
+        What a fit of the candidate takes on a fold, by which the first part is judged.
     """
     train = np.sort(splits.train)
     if splits.strategy == "time_series_split":
@@ -251,18 +257,24 @@ def learning_curve(
     y = encode_target(validation[profile.target.column], profile.target)
     goal, counts, scores = Goal.of(plan, profile.target.positive), [], []
     with threadpool_limits(limits=plan.threads):
-        seconds = 0.0
+        expected = shares[0] * fit_seconds
         for share in shares:
             began = time.monotonic()
-            if deadline is not None and began + _LONGER * seconds > deadline:
+            if deadline is not None and began + expected > deadline:
                 break
             frame = _rows(table, order[: max(2, round(share * len(order)))], profile)
             encoder, fitted = _fit(plan, best, frame, profile, splits, preprocessor)
             prediction = fitted.predict(encoder.transform(validation), len(profile.target.classes))
             counts.append(len(frame))
             scores.append(goal.judge(y, prediction).score)
-            seconds = time.monotonic() - began
+            expected = _LONGER * (time.monotonic() - began)
     return LearningCurve(metric=plan.metric, algorithm=best.algorithm, rows=tuple(counts), scores=tuple(scores))
+
+
+def judging_seconds(trained: TrainedModel, table: Table, profile: DataProfile, splits: Splits) -> float:
+    """How long it will take to predict the rows that the model is judged on, told by some that it learned from."""
+    rows = _rows(table, splits.learning[:_TIMED_ROWS], profile)
+    return seconds_of(trained.model, rows) * judged_rows(splits) / len(rows)
 
 
 def training_history(study: StudyResult, curve: LearningCurve | None = None) -> bytes:

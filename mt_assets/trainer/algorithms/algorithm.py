@@ -62,11 +62,17 @@ class FitReport:
     notes : tuple of str
     cut : bool
         Whether the deadline ended it.
+    loss : float or None
+        The best one on the rows that a booster stops on.
+    curve : tuple of float
+        The best losses by its progress, see `Progress.curve`.
     """
 
     best_iteration: int | None = None
     notes: tuple[str, ...] = ()
     cut: bool = False
+    loss: float | None = None
+    curve: tuple[float, ...] = ()
 
 
 FLOAT: Final = 8
@@ -128,6 +134,7 @@ class Algorithm(ABC):
         categories: int = 0,
         deadline: float | None = None,
         checkpoint: Checkpoint | None = None,
+        bar: float | None = None,
     ) -> FitReport:
         """Fit in place.
 
@@ -150,6 +157,9 @@ class Algorithm(ABC):
         checkpoint : Checkpoint, optional
             Where long fits of LightGBM, XGBoost, CatBoost and networks note how far they have come, and go on from
             after they were killed, to exactly what they would have become. Others begin again.
+        bar : float, optional
+            Loss on the rows to stop on that a fit has to be able to reach: LightGBM, XGBoost and CatBoost give up where
+            they cannot, see `progress`.
         """
         estimator.fit(X, y)
         return FitReport()

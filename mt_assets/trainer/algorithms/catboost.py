@@ -24,6 +24,7 @@ from mt_assets.trainer.algorithms.algorithm import (
     within,
 )
 from mt_assets.trainer.algorithms.checkpoint import Checkpoint, as_array
+from mt_assets.trainer.algorithms.progress import Progress
 from mt_assets.trainer.store.atomic import unfinished_folder
 
 MAX_ROUNDS: Final = 1_000
@@ -61,6 +62,18 @@ class _Clock:
         """Whether to go on."""
         self.cut = self.cut or is_over(self._deadline, info.iteration)
         return not self.cut
+
+
+class _Losses:
+    """Callback that notes the losses on the rows that a fit stops on, and gives up where they leave no hope."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def after_iteration(self, info: Any) -> bool:
+        """Whether to go on."""
+        losses = next(iter(info.metrics["validation"].values()))
+        return not self._progress.add(float(losses[-1]))
 
 
 class _Snapshots:
@@ -120,6 +133,7 @@ class CatBoostEstimator(BaseEstimator):
         patience: int | None = None,
         clock: _Clock | None = None,
         checkpoint: Checkpoint | None = None,
+        progress: Progress | None = None,
     ) -> Self:
         """Fit; with validation rows (features, target, weight) keep the rounds up to the best one."""
         import catboost
@@ -130,6 +144,7 @@ class CatBoostEstimator(BaseEstimator):
         wide = X.shape[1] - self.categories > MANY_NUMBERS
         params = {**self.params, **({"border_count": FEW_BORDERS} if wide else {})}
         callbacks: list[Any] = [] if clock is None else [clock]
+        callbacks += [] if progress is None else [_Losses(progress)]
         stopping: dict[str, Any] = {}
         if stop_on is not None:
             stopping |= {"eval_set": self._pool(*stop_on), "early_stopping_rounds": patience, "use_best_model": True}
@@ -259,6 +274,7 @@ class CatBoost(Algorithm):
         categories: int = 0,
         deadline: float | None = None,
         checkpoint: Checkpoint | None = None,
+        bar: float | None = None,
     ) -> FitReport:
         """Fit; with validation rows and patience stop at the best round by log-loss or squared error.
 
@@ -275,9 +291,13 @@ class CatBoost(Algorithm):
             return FitReport(cut=clock is not None and clock.cut)
         stopping = stopping_class_weight(y, class_weight)
         weight_valid = None if stopping is None else compute_sample_weight(stopping, y_valid)
-        estimator.fit(X, y, weight, (X_valid, y_valid, weight_valid), patience, clock, checkpoint)
-        best = int(estimator.model_.get_best_iteration()) + 1
-        return FitReport(best_iteration=best, cut=clock is not None and clock.cut)
+        # A long fit that goes on from a snapshot is told of the losses since then alone, so that it has none.
+        progress = Progress(estimator.params["learning_rate"], bar) if checkpoint is None else None
+        estimator.fit(X, y, weight, (X_valid, y_valid, weight_valid), patience, clock, checkpoint, progress)
+        best, cut = int(estimator.model_.get_best_iteration()) + 1, clock is not None and clock.cut
+        if progress is None:
+            return FitReport(best_iteration=best, cut=cut)
+        return FitReport(best_iteration=best, cut=cut, loss=progress.loss, curve=progress.curve)
 
     def memory(self, setting: FitSetting, params: Mapping[str, Any], rows: int, columns: int) -> float:
         """Its frame of numbers and levels is made in two steps, and copied by the library, before there are bins."""

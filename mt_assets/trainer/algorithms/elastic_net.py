@@ -65,6 +65,7 @@ class ElasticNet(Algorithm):
         categories: int = 0,
         deadline: float | None = None,
         checkpoint: Checkpoint | None = None,
+        bar: float | None = None,
     ) -> FitReport:
         """Fit with the penalty that the share means here; the squared part as if the target had variance 1.
 

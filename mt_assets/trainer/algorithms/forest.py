@@ -70,6 +70,7 @@ class Forest(Algorithm):
         categories: int = 0,
         deadline: float | None = None,
         checkpoint: Checkpoint | None = None,
+        bar: float | None = None,
     ) -> FitReport:
         """Fit; with a deadline a few trees at a time, the same ones, and keep those that there is time for."""
         if deadline is None:

@@ -145,6 +145,7 @@ class GradientBoosting(Algorithm):
         categories: int = 0,
         deadline: float | None = None,
         checkpoint: Checkpoint | None = None,
+        bar: float | None = None,
     ) -> FitReport:
         """Fit; with validation rows and patience keep the best round by log-loss or squared error.
 

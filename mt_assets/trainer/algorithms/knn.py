@@ -66,6 +66,7 @@ class NearestNeighbours(Algorithm):
         categories: int = 0,
         deadline: float | None = None,
         checkpoint: Checkpoint | None = None,
+        bar: float | None = None,
     ) -> FitReport:
         """Keep the rows; where they are fewer than the neighbours, all of them are neighbours."""
         notes = []

@@ -21,6 +21,7 @@ from mt_assets.trainer.algorithms.algorithm import (
 )
 from mt_assets.trainer.algorithms.checkpoint import Checkpoint, as_array
 from mt_assets.trainer.algorithms.pipeline import GENERATED
+from mt_assets.trainer.algorithms.progress import Progress
 
 MAX_ROUNDS: Final = 2_000
 """Enough for early stopping to be what ends the fit, but at the slowest learning rates."""
@@ -173,12 +174,13 @@ class LightGBM(Algorithm):
         categories: int = 0,
         deadline: float | None = None,
         checkpoint: Checkpoint | None = None,
+        bar: float | None = None,
     ) -> FitReport:
         """Fit; with validation rows and patience stop at the best round by log-loss or squared error."""
         import lightgbm
 
         of_categories = list(range(X.shape[1] - categories, X.shape[1])) or "auto"
-        clock = _Clock(deadline)
+        clock, progress = _Clock(deadline), Progress(float(estimator.learning_rate), bar)
         callbacks: list[Any] = [clock]
         options: dict[str, Any] = {"categorical_feature": of_categories}
         stops = X_valid is not None and y_valid is not None and bool(patience) and len(y_valid) > 0
@@ -186,21 +188,22 @@ class LightGBM(Algorithm):
             weight = stopping_class_weight(y, class_weight)
             options |= {"eval_X": X_valid, "eval_y": y_valid}
             options |= {"eval_class_weight": [weight]} if weight is not None else {}
+            callbacks.append(_Losses(progress))
         rounds = estimator.n_estimators
         if checkpoint is not None and checkpoint.is_long(X, _trees(estimator, y)):
-            losses: list[float] = []
             state = checkpoint.load()
             if state is not None:
-                losses = state["losses"].tolist()
+                progress.losses = state["losses"].tolist()
                 options["init_model"] = lightgbm.Booster(model_str=state["model"].tobytes().decode())
                 estimator.set_params(n_estimators=rounds - checkpoint.resumed)
-            callbacks += [_Renewal(estimator), _Stop(patience if stops else None, losses, checkpoint)]
+            callbacks += [_Renewal(estimator), _Stop(patience if stops else None, progress, checkpoint)]
         elif stops:
             callbacks.append(lightgbm.early_stopping(patience or 0, first_metric_only=True, verbose=False))
         estimator.fit(X, y, callbacks=callbacks, **options)
         estimator.set_params(n_estimators=rounds)
         estimator._evals_result = {}  # a number for each round, of each of which skops would make a file
-        return FitReport(best_iteration=int(estimator.best_iteration_) if stops else None, cut=clock.cut)
+        best = int(estimator.best_iteration_) if stops else None
+        return FitReport(best_iteration=best, cut=clock.cut, loss=progress.loss, curve=progress.curve)
 
     def memory(self, setting: FitSetting, params: Mapping[str, Any], rows: int, columns: int) -> float:
         """Bins of one byte for each cell, and of the rows that it stops on; sums of gradients in double precision."""
@@ -245,14 +248,29 @@ class _Renewal:
         env.model.reset_parameter(changes)
 
 
+class _Losses:
+    """Callback that notes the losses on the rows that a fit stops on, and gives up where they leave no hope."""
+
+    order = 20
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def __call__(self, env: Any) -> None:
+        from lightgbm.callback import EarlyStopException
+
+        if self._progress.add(env.evaluation_result_list[0][2]):
+            raise EarlyStopException(int(np.argmin(self._progress.losses)), [env.evaluation_result_list[0]])
+
+
 class _Stop:
     """Callback that stops a long fit early, like the library's, and writes its checkpoints between segments."""
 
     order = 30
 
-    def __init__(self, patience: int | None, losses: list[float], checkpoint: Checkpoint) -> None:
+    def __init__(self, patience: int | None, progress: Progress, checkpoint: Checkpoint) -> None:
         self._patience = patience
-        self._losses = losses
+        self._progress = progress
         self._checkpoint = checkpoint
 
     def __call__(self, env: Any) -> None:
@@ -260,13 +278,12 @@ class _Stop:
 
         rounds = env.iteration + 1
         if self._patience:
-            self._losses.append(env.evaluation_result_list[0][2])
-            best = int(np.argmin(self._losses))
+            best = int(np.argmin(self._progress.losses))
             if env.iteration - best >= self._patience or rounds == env.end_iteration:
                 raise EarlyStopException(best, [env.evaluation_result_list[0]])
         if rounds % SEGMENT == 0 and rounds < env.end_iteration and self._checkpoint.due():
             model = env.model.model_to_string(num_iteration=-1).encode()
-            self._checkpoint.save(rounds, model=as_array(model), losses=np.array(self._losses))
+            self._checkpoint.save(rounds, model=as_array(model), losses=np.array(self._progress.losses))
 
 
 class _Clock:

@@ -56,6 +56,7 @@ class LogisticRegression(Algorithm):
         categories: int = 0,
         deadline: float | None = None,
         checkpoint: Checkpoint | None = None,
+        bar: float | None = None,
     ) -> FitReport:
         gentler = min(estimator.C / 10, WEAKEST)
         remedy = Remedy(MORE_ITERATIONS, {"C": gentler}, f"C={gentler:.3g}")

@@ -79,6 +79,7 @@ class NeuralNetwork(Algorithm):
         categories: int = 0,
         deadline: float | None = None,
         checkpoint: Checkpoint | None = None,
+        bar: float | None = None,
     ) -> FitReport:
         """Fit; with validation rows and patience, keep the weights of the best epoch.
 

@@ -123,6 +123,7 @@ class SVM(Algorithm):
         categories: int = 0,
         deadline: float | None = None,
         checkpoint: Checkpoint | None = None,
+        bar: float | None = None,
     ) -> FitReport:
         """Fit machine and probabilities, both on weighted rows where classes are weighted.
 

@@ -21,10 +21,14 @@ from mt_assets.trainer.algorithms.algorithm import (
     within,
 )
 from mt_assets.trainer.algorithms.checkpoint import Checkpoint, as_array
+from mt_assets.trainer.algorithms.progress import Progress
 
 MAX_ROUNDS: Final = 2_000
 """Enough for early stopping to be what ends the fit, but at the slowest learning rates."""
 
+
+DEFAULT_RATE: Final = 0.3
+"""The library's."""
 
 SEGMENT: Final = 20
 """Rounds between which a long fit can be gone on with."""
@@ -99,6 +103,7 @@ class XGBoost(Algorithm):
         categories: int = 0,
         deadline: float | None = None,
         checkpoint: Checkpoint | None = None,
+        bar: float | None = None,
     ) -> FitReport:
         """Fit; with validation rows and patience stop at the best round by log-loss or squared error.
 
@@ -116,17 +121,28 @@ class XGBoost(Algorithm):
                 weights["sample_weight_eval_set"] = [compute_sample_weight(stopping, y_valid)]
             weights |= {"eval_set": [(X_valid, y_valid)], "verbose": False}
             estimator.set_params(early_stopping_rounds=patience)
+        progress = Progress(float(estimator.learning_rate or DEFAULT_RATE), bar)
         trees = max(1, len(np.unique(y)) if hasattr(estimator, "predict_proba") else 1)
         if checkpoint is not None and checkpoint.is_long(X, trees if trees > 2 else 1):
             stop_on = (X_valid, y_valid, weights.get("sample_weight_eval_set", [None])[0]) if stops else None
             return _fit_long(
-                estimator, X, y, weights.get("sample_weight"), stop_on, patience or 0, trees, deadline, checkpoint
+                estimator,
+                X,
+                y,
+                weights.get("sample_weight"),
+                stop_on,
+                patience or 0,
+                trees,
+                deadline,
+                checkpoint,
+                progress,
             )
-        clock = _clock(deadline)
+        clock = _clock(deadline, progress if stops else None)
         estimator.set_params(callbacks=[clock])
         estimator.fit(X, y, **weights)
         estimator.set_params(callbacks=None)  # of this fit alone; a stored model need not carry it
-        return FitReport(best_iteration=int(estimator.best_iteration) + 1 if stops else None, cut=clock.cut)
+        best = int(estimator.best_iteration) + 1 if stops else None
+        return FitReport(best_iteration=best, cut=clock.cut, loss=progress.loss, curve=progress.curve)
 
     def memory(self, setting: FitSetting, params: Mapping[str, Any], rows: int, columns: int) -> float:
         """A copy in single precision beside the bins; every level of a tree has the histograms of its leaves."""
@@ -147,6 +163,7 @@ def _fit_long(
     classes: int,
     deadline: float | None,
     checkpoint: Checkpoint,
+    progress: Progress,
 ) -> FitReport:
     """Fit in a way that goes on where it was killed, to the very trees that it would have had.
 
@@ -171,12 +188,12 @@ def _fit_long(
         Xv, yv, wv = stop_on
         watched = [(xgboost.QuantileDMatrix(Xv, yv, weight=wv, ref=data, nthread=threads, **kinds), "validation")]
     booster = xgboost.Booster(params, [data, *(each for each, _ in watched)])
-    losses: list[float] = []
     state = checkpoint.load()
     if state is not None:
         booster.load_model(bytearray(state["model"].tobytes()))
         booster.set_param(params)
-        losses = state["losses"].tolist()
+        progress.losses = state["losses"].tolist()
+    losses = progress.losses
     best, cut = int(np.argmin(losses)) if losses else 0, False
     for at in range(checkpoint.resumed, estimator.n_estimators):
         if at % SEGMENT == 0:
@@ -185,9 +202,9 @@ def _fit_long(
                 booster.save_config()  # which is when a change is carried out
         booster.update(data, at)
         if watched:
-            losses.append(float(booster.eval_set(watched, at).rsplit(":", 1)[1]))
+            lost = progress.add(float(booster.eval_set(watched, at).rsplit(":", 1)[1]))
             best = best if losses[best] <= losses[-1] else at
-            if at - best >= patience:
+            if at - best >= patience or lost:
                 break
         if is_over(deadline, at + 1) and at + 1 < estimator.n_estimators:
             cut = True
@@ -197,7 +214,7 @@ def _fit_long(
     if watched:
         booster.set_attr(best_iteration=str(best), best_score=str(losses[best]))
     estimator.load_model(booster.save_raw("ubj"))
-    return FitReport(best_iteration=best + 1 if watched else None, cut=cut)
+    return FitReport(best_iteration=best + 1 if watched else None, cut=cut, loss=progress.loss, curve=progress.curve)
 
 
 def _point(rate: float, depth: int, child: float, **others: Any) -> Params:
@@ -214,14 +231,21 @@ def _point(rate: float, depth: int, child: float, **others: Any) -> Params:
     }
 
 
-def _clock(deadline: float | None) -> Any:
-    """A callback that ends boosting at the deadline; its `cut` tells whether it did."""
+def _clock(deadline: float | None, progress: Progress | None) -> Any:
+    """A callback that ends boosting where there is no hope, and at the deadline; its `cut` tells whether it was that.
+
+    Progress is that of a fit with rows to stop on.
+    """
     from xgboost.callback import TrainingCallback
 
     class Clock(TrainingCallback):
         cut = False
 
         def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+            if progress is not None:
+                ((losses,),) = (metrics.values() for metrics in evals_log.values())
+                if progress.add(float(losses[-1])):
+                    return True
             self.cut = self.cut or is_over(deadline, epoch + 1)
             return self.cut
 

@@ -6,24 +6,26 @@ does not: how members are selected (`selection`), and the estimator that they be
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from mt_assets.trainer.algorithms.registry import learner
+from mt_assets.trainer.clock import QUICK_FINAL
 from mt_assets.trainer.data.profile import DataProfile
 from mt_assets.trainer.data.splits import Splits
 from mt_assets.trainer.data.table import Table
-from mt_assets.trainer.ensemble.selection import Judge, affordable, blend, cross_fitted, select, standing
+from mt_assets.trainer.ensemble.selection import Judge, affordable, blend, cross_fitted, select, standing, within
 from mt_assets.trainer.evaluation.goal import Goal, Standing
 from mt_assets.trainer.evaluation.predictions import FoldPrediction, fold_truth
 from mt_assets.trainer.planning.decision import Decision
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.search.candidate import FoldCache
-from mt_assets.trainer.search.fold_models import TOO_LARGE
+from mt_assets.trainer.search.final_cost import FinalCost
 from mt_assets.trainer.search.result import BestParams, Member, StudyResult, TrialRecord
 from mt_assets.trainer.search.selection import FOLDS_FOLDER, fold_predictions, ranked
 
@@ -36,6 +38,7 @@ def with_ensemble(
     profile: DataProfile,
     splits: Splits,
     folder: Path,
+    deadline: float | None = None,
 ) -> BestParams:
     """The choice with an ensemble of the search's candidates, where the plan wants one and it is better.
 
@@ -51,6 +54,8 @@ def with_ensemble(
         Of the same run. Only learning rows are read.
     folder : pathlib.Path
         That of the search.
+    deadline : float, optional
+        By `time.monotonic()`, for fitting it and predicting with it: members for which there is no time are left out.
     """
     if not plan.ensemble:
         return best
@@ -64,13 +69,15 @@ def with_ensemble(
         parts = [np.arange(len(y))]
     shape = (len(y), len(profile.target.classes)) if profile.target.classes else (len(y),)
     most, rounds = affordable(goal, shape, plan.ensemble_rounds)
-    trials, predictions = _loaded(_shortlist(study, of_best, most), cache, plan)
+    cost = FinalCost.of(plan, splits)
+    trials, predictions, costs = _loaded(_shortlist(study, of_best, most), cache, cost, _seconds_to(deadline))
     if len(trials) < 2:
         return best.model_copy(
             update={"decisions": (_told(False, "ensemble.alone", "There is one candidate to choose from.", {}),)}
         )
     judge = Judge(y, predictions, goal, parts)
-    weights = select(judge, rounds)
+    wanted = select(judge, rounds)
+    weights = within(wanted, costs, _seconds_to(deadline))
     ours, scores = standing(goal, y, blend(predictions, weights), parts)
     # One round of the selection picks the best single candidate.
     fair, alone = (
@@ -96,6 +103,8 @@ def with_ensemble(
     order = np.argsort(-weights, kind="stable")
     members = [_member(trials[at], float(weights[at]), plan.task) for at in order if weights[at] > 0]
     reason = f"It beats the best single candidate out of fold: {figures}."
+    if slow := int(((wanted > 0) & (weights == 0)).sum()):
+        reason += f" There is no time to fit and to predict with {slow} more of its members, which are left out."
     std = float(scores.std()) if len(scores) > 1 else None
     return best.model_copy(
         update={
@@ -139,25 +148,32 @@ def _shortlist(study: StudyResult, best: TrialRecord, most: int) -> list[TrialRe
     return [trial for trial in order if trial.number in chosen]
 
 
-REFIT_SECONDS = 2.0
-"""Where time is limited, a candidate that would have to be fitted again (there is no bag, or its models are too large
-to be kept) is no member if a fit took longer, unless it is the best."""
+def _seconds_to(deadline: float | None) -> float | None:
+    return None if deadline is None else max(deadline - time.monotonic(), QUICK_FINAL)
+
+
+MEMBER_SHARE: Final = 0.5
+"""Of the time for an ensemble, that one member may take at most; the best candidate may take all."""
 
 
 def _loaded(
-    trials: Sequence[TrialRecord], cache: FoldCache, plan: TrainingPlan
-) -> tuple[list[TrialRecord], list[np.ndarray]]:
-    """Trials with their predictions for the validation rows, fold after fold; without those whose files are gone."""
-    found, predictions = [], []
+    trials: Sequence[TrialRecord], cache: FoldCache, cost: FinalCost, seconds: float | None
+) -> tuple[list[TrialRecord], list[np.ndarray], np.ndarray]:
+    """Trials with their predictions for the validation rows, fold after fold, and with what each costs as a member.
+
+    Without those whose files are gone, and those that are too slow for the seconds that there are.
+    """
+    found, predictions, costs = [], [], []
     for trial in trials:
         folds = [fold for fold in map(cache.get, trial.fold_keys) if fold is not None]
-        parts = [fold.prediction for fold in folds]
-        again = plan.final_fit == "refit" or any(fold.model == TOO_LARGE for fold in folds)
-        slow = again and trial.seconds > REFIT_SECONDS * len(folds) and trial is not trials[0]
-        if len(parts) == len(trial.fold_keys) and not (plan.timeout is not None and slow):
+        if len(folds) < len(trial.fold_keys):
+            continue
+        needed = cost.member(folds)
+        if seconds is None or needed <= MEMBER_SHARE * seconds or trial is trials[0]:
             found.append(trial)
-            predictions.append(np.concatenate(parts))
-    return found, predictions
+            predictions.append(np.concatenate([fold.prediction for fold in folds]))
+            costs.append(needed)
+    return found, predictions, np.array(costs)
 
 
 def _member(trial: TrialRecord, weight: float, task: str) -> Member:

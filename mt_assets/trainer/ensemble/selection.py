@@ -224,6 +224,23 @@ def select(judge: Judge, rounds: int, only: Sequence[int] | None = None) -> Floa
     return weights
 
 
+def within(weights: Floats, costs: Floats, most: float | None) -> Floats:
+    """The weights, without the members that weigh least for what they cost, until all together cost no more; one stays.
+
+    Parameters
+    ----------
+    weights, costs : ndarray [c]
+    most : float or None
+        None without a limit.
+    """
+    worth = weights / np.maximum(costs, 1e-9)
+    members = [int(at) for at in np.argsort(worth, kind="stable") if weights[at]]
+    while most is not None and len(members) > 1 and costs[members].sum() > most:
+        weights = np.where(np.arange(len(weights)) == members.pop(0), 0.0, weights)
+        weights = weights / weights.sum()
+    return weights
+
+
 def cross_fitted(judge: Judge, predictions: Sequence[npt.NDArray], rounds: int, seed: int) -> Floats:
     """What the ensemble would have predicted for each row, by weights that were selected on the other parts.
 

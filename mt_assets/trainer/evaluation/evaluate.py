@@ -177,7 +177,8 @@ def evaluate(
     frame = table.take(splits.test if len(splits.test) else splits.learning[:_BATCH_ROWS]).frame([*profile.features])
     latency_ms = _latency_ms(model, frame)
     start = perf_counter()
-    prediction = model.scores(frame)
+    before = model.uncalibrated(model.encode(frame))
+    prediction = model.calibrated(before)
     seconds = perf_counter() - start
     rows_per_second = len(frame) / max(seconds, 1e-9)
 
@@ -220,10 +221,10 @@ def evaluate(
         size_mb=trained.size_mb,
         note=_note(splits, len(y), test, goal),
     )
-    before = None
-    if model.calibration is not None:
-        before = model.uncalibrated(model.encode(frame)) if len(splits.test) else pooled(out_of_fold).prediction
-    _attach(evaluation, judged, before, y, profile, goal, terms.threshold)
+    if not len(splits.test):
+        before = pooled(out_of_fold).prediction
+    uncalibrated = None if model.calibration is None else before
+    _attach(evaluation, judged, uncalibrated, y, profile, goal, terms.threshold)
     return evaluation
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mt_assets.trainer.clock import QUICK_FINAL
 from mt_assets.trainer.data.profile import DataProfile
 from mt_assets.trainer.data.splits import Splits
 from mt_assets.trainer.data.table import Table
@@ -16,8 +17,9 @@ from mt_assets.trainer.evaluation.goal import Goal
 from mt_assets.trainer.evaluation.metrics import METRICS, score
 from mt_assets.trainer.evaluation.plot_style import both_sizes
 from mt_assets.trainer.evaluation.plots import importance_bars
-from mt_assets.trainer.model import TabularModel, TrainedModel, View
+from mt_assets.trainer.model import TabularModel, TrainedModel, View, seconds_of
 from mt_assets.trainer.planning.plan import TrainingPlan
+from mt_assets.trainer.search.final_cost import judged_rows
 from mt_assets.trainer.store.record import Record
 
 REPEATS = 5
@@ -129,7 +131,7 @@ def explain(
         rows = np.sort(rng.choice(rows, most, replace=False))
     frame = table.take(rows).frame([*columns, target.column])
     if deadline is not None:
-        most = _affordable(model, frame, REPEATS * len(columns), deadline)
+        most, deadline = _affordable(model, frame, REPEATS * len(columns), deadline, judged_rows(splits))
         frame = frame.iloc[np.sort(rng.permutation(len(frame))[:most])]
     y = encode_target(frame[target.column], target)
 
@@ -155,13 +157,15 @@ def explain(
     return _shares(losses, columns, own, plan.metric, of, len(frame))
 
 
-def _affordable(model: TabularModel, frame: pd.DataFrame, predictions: int, deadline: float) -> int:
-    """For how many of the rows there is time to predict so often."""
-    began = time.monotonic()
-    model.scores(frame)
-    seconds = time.monotonic() - began
+def _affordable(
+    model: TabularModel, frame: pd.DataFrame, predictions: int, deadline: float, judged: int
+) -> tuple[int, float]:
+    """For how many of the rows there is time to predict so often, and until when: the judged rows come after that."""
+    seconds = seconds_of(model, frame)
+    deadline -= max(seconds * judged / len(frame) - QUICK_FINAL, 0.0)
     left = deadline - time.monotonic()
-    return int(np.clip(len(frame) * left / max(predictions * seconds, 1e-9), _LEAST_ROWS_IN_TIME, len(frame)))
+    rows = np.clip(len(frame) * left / max(predictions * seconds, 1e-9), _LEAST_ROWS_IN_TIME, len(frame))
+    return int(rows), deadline
 
 
 def _losses(

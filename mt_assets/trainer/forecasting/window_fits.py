@@ -146,7 +146,9 @@ class WindowFits:
             self._y_valid[fold] = self._data.truth(fold)
         return self._y_valid[fold]
 
-    def run(self, candidate: Candidate, fold: int, deadline: float | None = None) -> FoldResult:
+    def run(
+        self, candidate: Candidate, fold: int, deadline: float | None = None, bar: float | None = None
+    ) -> FoldResult:
         """The candidate's result on a fold, from the cache or fitted now and stored.
 
         Raises

@@ -19,6 +19,9 @@ from mt_assets.trainer.store.atomic import write_atomic
 
 _SUFFIX: Final = ".npz"
 
+LOST: Final = "-lost"
+"""Ends the name of a result that was given up while it boosted, because it could not reach the bar."""
+
 CUT: Final = "-cut"
 """Ends the name of a result that a deadline cut short."""
 
@@ -44,12 +47,17 @@ class FoldResult:
         For the fold's validation rows in ascending order: float32 probabilities [n, k], or float64 values [n].
     best_iteration : int or None
     seconds : float
+    predicting : float
+        Of these, what it took to predict the validation rows.
     encoded, fitted, stopped : str
         `rows_digest` of the rows that the preprocessor was fitted on, that the estimator was fitted on, and that early
         stopping and the score looked at.
     notes : tuple of str
     cut : bool
         Whether boosting was stopped by a deadline. Only a search whose time is limited looks at such results.
+    loss : float or None
+    curve : tuple of float
+        Of a booster, see `FitReport`.
     preprocessor, model : str
         Digests of the fitted preprocessor and estimator, see `fold_models`; empty where they are not kept.
     """
@@ -66,6 +74,9 @@ class FoldResult:
     cut: bool = False
     preprocessor: str = ""
     model: str = ""
+    predicting: float = 0.0
+    loss: float | None = None
+    curve: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,7 +125,10 @@ class FoldCache:
             content = io.BytesIO((self.folder / f"{key}{_SUFFIX}").read_bytes())
             with np.load(content, allow_pickle=False) as stored:
                 told = json.loads(str(stored["told"]))
-                return FoldResult(prediction=stored["prediction"], **{**told, "notes": tuple(told["notes"])})
+                return FoldResult(
+                    prediction=stored["prediction"],
+                    **{**told, **{name: tuple(told[name]) for name in ("notes", "curve")}},
+                )
         except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError):
             return None
 

@@ -63,7 +63,9 @@ class Fits(Protocol):
     def y_valid(self, fold: int) -> np.ndarray:
         """What predictions for a fold's validation rows are held against, in ascending order of the rows."""
 
-    def run(self, candidate: Candidate, fold: int, deadline: float | None = None) -> FoldResult:
+    def run(
+        self, candidate: Candidate, fold: int, deadline: float | None = None, bar: float | None = None
+    ) -> FoldResult:
         """The candidate's result on a fold, from the cache or fitted now and stored."""
 
 

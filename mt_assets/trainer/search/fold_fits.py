@@ -22,6 +22,7 @@ from mt_assets.trainer.algorithms.algorithm import Algorithm, Encoding, FitRepor
 from mt_assets.trainer.algorithms.checkpoint import SUFFIX, Checkpoint
 from mt_assets.trainer.algorithms.log_target import LogTarget, log_values
 from mt_assets.trainer.algorithms.pipeline import LOG_TARGET, encoding_of, own_params
+from mt_assets.trainer.algorithms.progress import is_lost
 from mt_assets.trainer.algorithms.registry import algorithm
 from mt_assets.trainer.data.assignment import Fold
 from mt_assets.trainer.data.profile import DataProfile
@@ -34,7 +35,7 @@ from mt_assets.trainer.features.text import EncodedText
 from mt_assets.trainer.memory import give_back
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.planning.search_space import search_space
-from mt_assets.trainer.search.candidate import CUT, Candidate, FoldCache, FoldResult, code_digest, content_key
+from mt_assets.trainer.search.candidate import CUT, LOST, Candidate, FoldCache, FoldResult, code_digest, content_key
 from mt_assets.trainer.search.fold_models import FoldModels
 from mt_assets.trainer.search.ladder import rungs_of
 from mt_assets.trainer.search.memory import fit_bytes
@@ -155,6 +156,7 @@ def fit_estimator(
     categories: int = 0,
     deadline: float | None = None,
     checkpoint: Checkpoint | None = None,
+    bar: float | None = None,
 ) -> Fitted:
     """Build and fit; a class that the training rows lack is predicted with probability 0.
 
@@ -166,6 +168,7 @@ def fit_estimator(
     ----------
     deadline : float, optional
     checkpoint : Checkpoint, optional
+    bar : float, optional
         See `Algorithm.fit`.
     """
     estimator = learner.build(setting, own_params(params))
@@ -174,7 +177,7 @@ def fit_estimator(
         goal, goal_valid = (log_values(y), None if y_valid is None else log_values(y_valid)) if logs else (y, y_valid)
         report = learner.fit(
             estimator, X, goal, X_valid, goal_valid, patience,
-            categories=categories, deadline=deadline, checkpoint=checkpoint,
+            categories=categories, deadline=deadline, checkpoint=checkpoint, bar=bar,
         )  # fmt: skip
         made = LogTarget.around(estimator, y) if logs else estimator
         return Fitted(made, np.empty(0, dtype=np.int64), report)
@@ -188,7 +191,7 @@ def fit_estimator(
         y_valid = np.searchsorted(present, y_valid)
     report = learner.fit(
         estimator, X, codes, X_valid, y_valid, patience,
-        class_weight=setting.class_weight, categories=categories, deadline=deadline, checkpoint=checkpoint,
+        class_weight=setting.class_weight, categories=categories, deadline=deadline, checkpoint=checkpoint, bar=bar,
     )  # fmt: skip
     return Fitted(estimator, present, report)
 
@@ -295,7 +298,9 @@ class FoldFits:
             self._y_valid[fold] = self._targets(self._take(self._fold(fold).validation, features=False))
         return self._y_valid[fold]
 
-    def run(self, candidate: Candidate, fold: int, deadline: float | None = None) -> FoldResult:
+    def run(
+        self, candidate: Candidate, fold: int, deadline: float | None = None, bar: float | None = None
+    ) -> FoldResult:
         """The candidate's result on a fold, from the cache or fitted now and stored.
 
         Parameters
@@ -304,6 +309,8 @@ class FoldFits:
         fold : int
         deadline : float, optional
             When boosting stops at the best round so far, by `time.monotonic()`.
+        bar : float, optional
+            See `Algorithm.fit`. Whether it was reached is told by the curve of the result.
 
         Raises
         ------
@@ -315,6 +322,8 @@ class FoldFits:
         key = self.key(candidate, fold)
         cut = f"{key}{CUT}"
         stored = self.cache.get(key)
+        if stored is None and bar is not None and (lost := self.cache.get(f"{key}{LOST}")):
+            stored = lost if is_lost(lost.curve, bar) else None
         if stored is None and deadline is not None and (short := self.cache.get(cut)):
             # One that has more time now is fitted anew.
             stored = short if deadline - time.monotonic() < MORE_TIME * short.seconds else None
@@ -327,26 +336,31 @@ class FoldFits:
         started = time.perf_counter()
         fitted = fit_estimator(
             learner, self.setting, candidate.params, data.X, data.y, data.X_valid, data.y_valid,
-            self.plan.early_stopping_rounds, data.categories, deadline, checkpoint,
+            self.plan.early_stopping_rounds, data.categories, deadline, checkpoint, bar,
         )  # fmt: skip
+        fit_ended = time.perf_counter()
         prediction = fitted.predict(data.X_valid, self.setting.n_classes)
-        seconds = time.perf_counter() - started
+        ended = time.perf_counter()
         if not np.isfinite(prediction).all():
             raise TrainingError(f"{candidate.algorithm} predicted values that are not finite.")
-        key = cut if fitted.report.cut else key
+        given_up = bar is not None and is_lost(fitted.report.curve, bar)
+        key = f"{key}{LOST}" if given_up else cut if fitted.report.cut else key
         result = FoldResult(
             key=key,
             fold=fold,
             prediction=prediction.astype(np.float32) if self.setting.n_classes else prediction,
             best_iteration=fitted.report.best_iteration,
-            seconds=seconds,
+            seconds=ended - started,
+            predicting=ended - fit_ended,
             encoded=data.encoded,
             fitted=data.fitted,
             stopped=data.stopped,
             notes=fitted.report.notes,
             cut=fitted.report.cut,
             preprocessor=data.preprocessor,
-            model=self.models.put(key, fitted) if fold >= 0 else "",  # of a sample none is wanted
+            loss=fitted.report.loss,
+            curve=fitted.report.curve,
+            model=self.models.put(key, fitted) if fold >= 0 and not given_up else "",  # of a sample none is wanted
         )
         self.cache.put(result)
         if checkpoint is not None:

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mt_assets.trainer.search.candidate import CandidateResult, FoldResult
 from mt_assets.trainer.search.ladder import RUNGS
+from mt_assets.trainer.search.pruning import loss_name
 from mt_assets.trainer.search.result import TrialRecord
 from mt_assets.trainer.search.scheduling import OpenTrial
 from mt_assets.trainer.search.space import SearchSpace
@@ -248,6 +249,10 @@ class Ledger:
         notes = {note for fit in folds for note in fit.notes}
         if climbed and not folds and error is None:
             notes.add(f"held back after a sample of the rows, on step {len(each.rungs)} of the ladder")
+        if each.lost:
+            notes.add(f"given up on the first fold at a loss of {folds[0].loss:.4g}, {each.bar:.4g} being out of reach")
+        if folds and folds[0].loss is not None:
+            each.trial.set_user_attr(loss_name(each.candidate), folds[0].loss)
         if each.rungs:
             each.trial.set_user_attr(RUNGS, each.rungs)
         each.trial.set_user_attr(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from statistics import median
 from typing import Final, Literal
 
 import optuna
@@ -24,6 +25,8 @@ from optuna.pruners import (
 )
 from optuna.trial import FrozenTrial, TrialState
 
+from mt_assets.trainer.algorithms.pipeline import LOG_TARGET
+from mt_assets.trainer.search.candidate import Candidate
 from mt_assets.trainer.search.proposals import WINDOW
 
 STARTUP_TRIALS: Final = 5
@@ -54,6 +57,15 @@ _PRUNERS: Final[dict[str, Callable[[int], BasePruner]]] = {
     "wilcoxon": lambda _: WilcoxonPruner(p_threshold=WILCOXON_P, n_startup_steps=LEAST_FOLDS),
 }
 """Pruners by the number of folds."""
+
+
+LEAST_LOSSES: Final = 4
+"""Trials of an algorithm whose losses have to be known before one is given up for its own."""
+
+
+def loss_name(candidate: Candidate) -> str:
+    """Trial attribute with the loss on the first fold; losses of the same name can be held against each other."""
+    return f"loss of {candidate.algorithm}{' on logarithms' if candidate.params.get(LOG_TARGET) else ''}"
 
 
 class Pruning:
@@ -99,6 +111,19 @@ class Pruning:
         while len(self._seen) < known:
             self._see(before[len(self._seen)])
         return self._verdicts(number)
+
+    def bar(self, number: int, before: Sequence[FrozenTrial], candidate: Candidate) -> float | None:
+        """The loss that a booster has to be able to reach on its first fold, or it is given up while it boosts.
+
+        It is that of the middle one of the trials of the same algorithm that this one may know. None for trials that
+        are never given up, and while few are known.
+        """
+        if self._kind == "none" or number < self._spared:
+            return None
+        name = loss_name(candidate)
+        seen = (trial.user_attrs.get(name) for trial in before[: max(0, number - WINDOW + 1)])
+        known = [loss for loss in seen if loss is not None]
+        return median(known) if len(known) >= LEAST_LOSSES else None
 
     def _verdicts(self, number: int) -> Verdicts:
         with warnings.catch_warnings():

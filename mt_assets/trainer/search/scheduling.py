@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from optuna.trial import Trial
 
+from mt_assets.trainer.algorithms.progress import is_lost
 from mt_assets.trainer.evaluation.goal import Goal
 from mt_assets.trainer.evaluation.metrics import score
 from mt_assets.trainer.search.candidate import Candidate, CandidateResult, FoldResult
@@ -32,6 +33,8 @@ class OpenTrial:
     candidate : Candidate
     verdicts : Verdicts
     climb : Climb
+    bar : float or None
+        See `Pruning.bar`.
     answers : dict
         What came back of rungs and folds, also of ones whose turn has not come.
     judged : list of FoldResult
@@ -49,11 +52,17 @@ class OpenTrial:
     candidate: Candidate
     verdicts: Verdicts
     climb: Climb
+    bar: float | None = None
     answers: dict[int, FoldResult | Failure] = field(default_factory=dict)
     judged: list[FoldResult] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     rungs: list[float] = field(default_factory=list)
     given: set[int] = field(default_factory=set)
+
+    @property
+    def lost(self) -> bool:
+        """Whether it was given up on its first fold, while it boosted, because it could not reach the bar."""
+        return self.bar is not None and bool(self.judged) and is_lost(self.judged[0].curve, self.bar)
 
     @property
     def rungs_to_climb(self) -> int:
@@ -87,7 +96,7 @@ def next_task(opened: list[OpenTrial], folds: int, *, ahead: bool = False) -> Ta
         fold = each.next_fold(folds, ahead=ahead)
         if fold is not None:
             each.given.add(fold)
-            return Task(each.number, each.candidate, fold)
+            return Task(each.number, each.candidate, fold, bar=each.bar if fold == 0 else None)
     return None
 
 
@@ -112,6 +121,11 @@ class Judge:
         self.objectives = objectives
         self.pruning = pruning
         self.together = together
+
+    @property
+    def by_loss(self) -> bool:
+        """Whether the loss that boosters stop on may speak for the goal."""
+        return len(self.objectives) == 1 and not self.together and not self.goal.constraints
 
     def outcome(self, each: OpenTrial, report: Callable[[float, int], None]) -> CandidateResult | Failure | None:
         """What has become of a trial, judged fold by fold in their order; None while folds are to come.
@@ -139,6 +153,8 @@ class Judge:
             each.judged.append(answer)
             each.scores.append(self.goal.judge(self.fits.y_valid(answer.fold), answer.prediction).score)
             so_far, violation = self._standing(each)
+            if each.lost:  # no report: how good it was when it was given up says nothing of how good it is
+                return self._result(each, so_far, violation, pruned=True)
             if len(self.objectives) == 1:  # Optuna takes no report and gives no verdict on several
                 done, value = len(each.judged), self.pruning.reported(each.scores[-1], so_far)
                 report(value, done)

@@ -38,6 +38,7 @@ from mt_assets.trainer.planning.decision import Decision
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.search.candidate import Candidate, CandidateResult, FoldCache, FoldResult, content_key
 from mt_assets.trainer.search.failing import all_failed, failures_told, may_succeed_alone, stopped
+from mt_assets.trainer.search.final_cost import FinalCost
 from mt_assets.trainer.search.fits import Fits, fits_of
 from mt_assets.trainer.search.fold_fits import scratch_folder
 from mt_assets.trainer.search.ladder import Climb
@@ -182,6 +183,7 @@ class _Search:
         self.objectives = plan.objectives or (plan.metric,)
         self.directions = tuple(DIRECTION[name] for name in self.objectives)
         self.direction = self.directions[0]
+        self.final_cost = FinalCost.of(plan, splits)
         self.together = splits.strategy == "leave_one_out"
         self.goal = Goal.of(plan, fits.profile.target.positive)
         self.proposals = Proposals(plan.sampler, seed, self.space, self.directions, wanted)
@@ -246,11 +248,11 @@ class _Search:
         if self.plan.timeout is not None:
             limit = min(limit, began + self.plan.timeout - before)
         if limit < float("inf"):
-            self.shares = TimeShares(began, limit, self.plan.workers, self.plan.threads)
+            self.shares = TimeShares(began, limit, self.plan.workers, self.final_cost, self.plan.ensemble)
             self._choose_folds(pool)
         while not self.done:
             if self.shares is not None:
-                limit = self.shares.search_ends(len(self.fits.folds))
+                limit = self.shares.search_ends()
             if self.complete and time.monotonic() > limit:
                 return self._cut(pool, limit)
             self._give(pool, limit)
@@ -355,7 +357,9 @@ class _Search:
         name, params = self.space.suggest(trial)
         verdicts = self.judge.pruning.verdicts(number, before)
         climb = Climb.of(number, before, len(self.fits.rungs), self.direction)
-        return OpenTrial(number, trial, Candidate(name, params), verdicts, climb)
+        candidate = Candidate(name, params)
+        bar = self.judge.pruning.bar(number, before, candidate) if self.judge.by_loss else None
+        return OpenTrial(number, trial, candidate, verdicts, climb, bar)
 
     def _take(self, task: Task, answer: FoldResult | Failure | Lost, limit: float) -> None:
         """Take what came back, and end its trial where that is decided."""

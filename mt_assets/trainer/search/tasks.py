@@ -51,6 +51,8 @@ class Task:
         When boosting stops at the best round so far, by `time.monotonic()`, which all processes share.
     must_end : bool
         Whether the process is ended that has no answer then.
+    bar : float or None
+        See `Algorithm.fit`.
     """
 
     trial: int
@@ -58,6 +60,7 @@ class Task:
     fold: int
     deadline: float | None = None
     must_end: bool = False
+    bar: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How a limited time is dealt out: folds of a trial, and seconds of a fit.
+"""How a limited time is dealt out: folds of a trial, seconds of a fit, and what is kept for the final model.
 
 Nothing here plays a part where trials are counted and not timed.
 """
@@ -6,11 +6,13 @@ Nothing here plays a part where trials are counted and not timed.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
+from mt_assets.trainer.clock import QUICK_FINAL
 from mt_assets.trainer.evaluation.goal import Goal, Standing
 from mt_assets.trainer.search.candidate import CandidateResult
+from mt_assets.trainer.search.final_cost import FinalCost
 
 WANTED_CANDIDATES: Final = 12
 """So many candidates should fit into the time, before each of them is held to every fold: a dozen start configurations
@@ -30,14 +32,15 @@ it is finished may take less."""
 LEAST_SECONDS: Final = 0.5
 """No fit is told to be over sooner: a booster has a few rounds by then."""
 
-QUICK_FIT: Final = 1.0
-"""Seconds of a final fit that what comes after the search has room for."""
-
-SPEED_UP: Final = 1.5
-"""Of a booster by its second thread, at least."""
-
 FINAL_SHARE: Final = 0.3
-"""Of the time, that is kept for the final fit at most."""
+"""Of the time, that is kept for the final model at most."""
+
+ENSEMBLE_SHARE: Final = 0.05
+"""Of the time, that is kept for an ensemble at most, where one candidate does not need more: the last twentieth of a
+search gains less than the members that it would cost."""
+
+USUAL_MEMBERS: Final = 10
+"""Of an ensemble."""
 
 
 @dataclass
@@ -48,16 +51,21 @@ class TimeShares:
     ----------
     began, limit : float
         When it began, and when it has to be over, by `time.monotonic()`.
-    workers, threads : int
-        Fits at once in the search, and threads of the final fit.
+    workers : int
+        Fits at once.
+    final : FinalCost
+    ensemble : bool
+        Whether the final model may be one.
     """
 
     began: float
     limit: float
     workers: int
-    threads: int
+    final: FinalCost
+    ensemble: bool
     _best: Standing | None = None
-    _best_seconds: float = 0.0
+    _best_cost: float = 0.0
+    _costs: list[float] = field(default_factory=list)
 
     def affordable_folds(self, seconds: float, folds: int) -> int:
         """How many folds each trial can run on, when a fit takes so long: at least one."""
@@ -69,20 +77,23 @@ class TimeShares:
         return self.began + max(LEAST_SECONDS, PILOT_SHARE * (self.limit - self.began))
 
     def note(self, outcome: CandidateResult, goal: Goal) -> None:
-        """Remember how long a fit of the best candidate takes: it will be fitted once more, on all rows."""
+        """Remember what a candidate costs after the search: alone where it is the best, and in an ensemble."""
+        if outcome.pruned:
+            return
+        self._costs.append(self.final.member(outcome.folds))
         standing = Standing(outcome.score, outcome.violation, goal.terms.threshold)
-        if not outcome.pruned and (self._best is None or goal.better(standing, self._best)):
+        if self._best is None or goal.better(standing, self._best):
             self._best = standing
-            self._best_seconds = sum(fold.seconds for fold in outcome.folds) / len(outcome.folds)
+            self._best_cost = self.final.single(outcome.folds)
 
-    def search_ends(self, folds: int) -> float:
-        """When trials have to be over, so that the best candidate's final fit has time as well.
-
-        A fit on a fold has `1 - 1/folds` of the rows, and one thread; the final fit has all of both.
-        """
-        alone = self._best_seconds * folds / max(folds - 1, 1)
-        longer = alone / (SPEED_UP if self.threads > 1 else 1.0) - QUICK_FIT
-        return self.limit - min(max(longer, 0.0), FINAL_SHARE * (self.limit - self.began))
+    def search_ends(self) -> float:
+        """When trials have to be over, so that the final model has time as well: one candidate, or several."""
+        time = self.limit - self.began
+        kept = min(self._best_cost, FINAL_SHARE * time)
+        if self.ensemble and self._costs:
+            together = USUAL_MEMBERS * sum(self._costs) / len(self._costs)
+            kept = max(kept, min(together, ENSEMBLE_SHARE * time))
+        return self.limit - max(kept - QUICK_FINAL, 0.0)
 
     def deadline(self, now: float, folds_left: int, folds: int, *, gradual: bool) -> float:
         """When a fit has to be over, so that its trial ends in time with no more than its share.

@@ -113,7 +113,7 @@ def _answer(fits: Fits, task: Task) -> FoldResult | Failure:
     from mt_assets.trainer.search.tasks import Failure
 
     try:
-        return fits.run(task.candidate, task.fold, task.deadline)
+        return fits.run(task.candidate, task.fold, task.deadline, task.bar)
     except Exception as error:
         found = cause_of(error)
         return Failure(_told(error), found.name, found.of_machine) if found else Failure(_told(error))

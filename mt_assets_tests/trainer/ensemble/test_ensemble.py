@@ -1,6 +1,8 @@
 """From a search over several algorithms to one model: chosen, put together, delivered, read elsewhere."""
 
 import io
+import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -207,6 +209,26 @@ def test_evaluation_and_importance_are_those_of_the_ensemble(trainings: Any, kin
     assert sum(importance.permutation.values()) == pytest.approx(1)
     most = "age" if kind == "binary" else "s5"
     assert most in list(importance.permutation)[:2]
+
+
+def test_members_that_there_is_no_time_for_are_left_out(trainings: Any, tmp_path: Path) -> None:
+    """Members that are not the first take a minute to predict a fold."""
+    training = trainings("binary")
+    folder = tmp_path / "slow"
+    shutil.copytree(training.folder, folder)
+    cache = FoldCache(folder / "folds")
+    for member in training.best.ensemble[1:]:
+        for result in map(cache.get, member.fold_keys):
+            assert result is not None
+            cache.put(replace(result, seconds=61.0, predicting=60.0))
+    work = (training.study, training.plan, training.table, training.profile, training.splits, folder)
+    assert len(training.best.ensemble) > 2
+    unlimited = with_ensemble(select_best(training.study, training.plan), *work)
+    assert [each.trial_number for each in unlimited.ensemble] == [each.trial_number for each in training.best.ensemble]
+    hasty = with_ensemble(select_best(training.study, training.plan), *work, time.monotonic() + 5.0)
+    slow = {each.trial_number for each in training.best.ensemble[1:]} - {training.study.best_number}
+    assert slow
+    assert not slow & {each.trial_number for each in hasty.ensemble}
 
 
 def test_learning_curve_names_the_single_candidate(trainings: Any) -> None:

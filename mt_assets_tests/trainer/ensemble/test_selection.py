@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mt_assets.spec_values import Gate
-from mt_assets.trainer.ensemble.selection import Judge, affordable, blend, cross_fitted, select, standing
+from mt_assets.trainer.ensemble.selection import (
+    Judge,
+    affordable,
+    blend,
+    cross_fitted,
+    select,
+    standing,
+    within,
+)
 from mt_assets.trainer.evaluation.goal import Goal
 from mt_assets.trainer.evaluation.metrics import METRICS, score
 
@@ -120,3 +128,23 @@ def test_the_more_rows_the_fewer_candidates() -> None:
     assert affordable(auc, (40_000, 2), 25)[0] < affordable(GOALS["log_loss"], (40_000, 2), 25)[0] < 100
     assert affordable(free, (1_000, 2), 25)[1] < 25
     assert affordable(GOALS["accuracy"], (10**7, 2), 25)[0] >= 2
+
+
+def test_members_that_weigh_least_for_what_they_cost_go_until_the_rest_has_time() -> None:
+    weights, costs = np.array([0.5, 0.3, 0.0, 0.2]), np.array([4.0, 6.0, 1.0, 1.0])
+    np.testing.assert_array_equal(within(weights, costs, None), weights)
+    np.testing.assert_array_equal(within(weights, costs, 11.0), weights)
+    np.testing.assert_allclose(within(weights, costs, 10.9), [5 / 7, 0, 0, 2 / 7])
+    np.testing.assert_allclose(within(weights, costs, 4.0), [0, 0, 0, 1])
+    np.testing.assert_allclose(within(weights, costs, 0.1), [0, 0, 0, 1])
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.floats(0, 10)), min_size=1, max_size=8), st.floats(0, 20))
+def test_what_is_kept_of_an_ensemble_has_time_and_weighs_one(members: list[tuple[int, float]], most: float) -> None:
+    counts, costs = (np.array(each, dtype=np.float64) for each in zip(*members, strict=True))
+    if not counts.sum():
+        return
+    kept = within(counts / counts.sum(), costs, most)
+    assert kept.sum() == pytest.approx(1)
+    assert not kept[counts == 0].any()
+    assert costs[kept > 0].sum() <= most or (kept > 0).sum() == 1

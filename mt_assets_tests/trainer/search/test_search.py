@@ -332,3 +332,23 @@ def test_other_work_does_not_mix(tmp_path: Path, make_work: Any, cancer: pd.Data
         study = run_search(*other.arguments, folder=tmp_path)
         assert study.study_name != one.study_name
         assert study.resumed_trials == 0
+
+
+def test_boosters_that_cannot_reach_the_others_are_given_up_while_they_boost(
+    tmp_path: Path, make_work: Any, cancer: pd.DataFrame
+) -> None:
+    """The same ones with any number of workers, and when it is stopped in between; never a start configuration."""
+    work = make_work(cancer, ("xgboost",), n_trials=16, seed=3)
+    alone = run_search(*work.arguments, folder=tmp_path / "alone")
+    lost = [trial for trial in alone.trials if any("being out of reach" in note for note in trial.notes)]
+    assert lost
+    assert all(trial.state == "pruned" and len(trial.fold_scores) == 1 for trial in lost)
+    assert not any(trial.start_configuration for trial in lost)
+    together = work.planned(workers=2)
+    assert outcome(run_search(*together.arguments, folder=tmp_path / "together")) == outcome(alone)
+    run_search(*work.planned(n_trials=9).arguments, folder=tmp_path / "begun")
+    for name in ("study.log", "optuna.log"):
+        (tmp_path / "begun" / name).unlink(missing_ok=True)
+    assert outcome(run_search(*work.arguments, folder=tmp_path / "begun")) == outcome(alone)
+    unpruned = run_search(*work.planned(pruner="none").arguments, folder=tmp_path / "unpruned")
+    assert all(trial.state == "complete" for trial in unpruned.trials)

@@ -1,0 +1,84 @@
+"""What a candidate costs once the search is over: its final fit, and predicting the rows that the model is judged on.
+
+Both are told by what its fits on the folds took, so that a limited time can be kept for them, and an ensemble be made
+of no more than there is time for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from mt_assets.trainer.data.splits import Splits
+from mt_assets.trainer.planning.plan import TrainingPlan
+from mt_assets.trainer.search.candidate import FoldResult
+from mt_assets.trainer.search.fold_models import TOO_LARGE
+
+SPEED_UP: Final = 1.5
+"""Of a fit by its second thread, at least."""
+
+AROUND: Final = 2.0
+"""How many times the prediction of the judged rows a model costs: once to judge it, and about as much again to store,
+read, prove and explain one of that size."""
+
+JUDGED_WITHOUT_TEST: Final = 10_000
+"""Learning rows that are predicted, to tell the speed, where there are no test rows."""
+
+
+@dataclass(frozen=True)
+class FinalCost:
+    """Estimates seconds after the search.
+
+    Attributes
+    ----------
+    growth : float
+        How many times the rows of a fit on a fold the final fit has.
+    judged : float
+        How many times the rows that are predicted on a fold are predicted afterwards.
+    bag : bool
+        Whether an ensemble is made of the folds' models, where they are kept.
+    threads : int
+        Of a final fit; those on folds have one.
+    """
+
+    growth: float
+    judged: float
+    bag: bool
+    threads: int
+
+    @classmethod
+    def of(cls, plan: TrainingPlan, splits: Splits) -> FinalCost:
+        """That of a plan."""
+        train, validation = (
+            sum(len(getattr(fold, part)) for fold in splits.folds) / len(splits.folds)
+            for part in ("train", "validation")
+        )
+        return cls(
+            growth=len(splits.learning) / train,
+            judged=judged_rows(splits) / validation,
+            bag=plan.final_fit == "bag",
+            threads=plan.threads,
+        )
+
+    def member(self, results: Sequence[FoldResult]) -> float:
+        """Of a candidate in an ensemble: the folds' models predict, or one that is fitted once more."""
+        predicting = sum(result.predicting for result in results)
+        if self.bag and not any(result.model == TOO_LARGE for result in results):
+            return self._judging(predicting)
+        return self.single(results)
+
+    def single(self, results: Sequence[FoldResult]) -> float:
+        """Of a candidate alone, fitted once on all learning rows."""
+        predicting = sum(result.predicting for result in results) / len(results)
+        fitting = sum(result.seconds for result in results) / len(results) - predicting
+        faster = SPEED_UP if self.threads > 1 else 1.0
+        return fitting * self.growth / faster + self._judging(predicting)
+
+    def _judging(self, predicting: float) -> float:
+        return AROUND * predicting * self.judged
+
+
+def judged_rows(splits: Splits) -> int:
+    """How many rows are predicted when the model is judged."""
+    return len(splits.test) or min(JUDGED_WITHOUT_TEST, len(splits.learning))
