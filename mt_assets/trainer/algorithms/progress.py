@@ -46,7 +46,7 @@ class Progress:
     def add(self, loss: float) -> bool:
         """Note the loss after another round; whether to give up."""
         self.losses.append(loss)
-        if self._bar is not None and self._is_rung(len(self.losses)):
+        if self._bar is not None and self._reached(len(self.losses)):
             self.lost = is_lost(self.curve, self._bar)
         return self.lost
 
@@ -63,9 +63,6 @@ class Progress:
             best = min(best, loss)
             rungs += [best] * self._reached(rounds)
         return tuple(rungs)
-
-    def _is_rung(self, rounds: int) -> bool:
-        return self._reached(rounds) > 0
 
     def _reached(self, rounds: int) -> int:
         """How many rungs are reached with this very round; large rates reach several at once."""

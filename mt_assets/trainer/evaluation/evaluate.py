@@ -30,6 +30,7 @@ from mt_assets.trainer.evaluation.plots import PLOTS, plot_files
 from mt_assets.trainer.evaluation.predictions import FoldPrediction, pooled, targets
 from mt_assets.trainer.model import TabularModel, TrainedModel
 from mt_assets.trainer.planning.plan import TrainingPlan
+from mt_assets.trainer.search.final_cost import judged_rows
 from mt_assets.trainer.store.record import Record
 
 _LISTED_CLASSES = 50
@@ -39,7 +40,6 @@ _RESAMPLES, _RESAMPLED_ROWS = 100, 4_000
 above 4,000 rows a resample has 4,000 and the error shrinks with the root of the rows. At most 0.3 s for two classes."""
 _SINGLE_ROWS, _LEAST_SINGLE_ROWS, _SINGLE_SECONDS = 30, 5, 1.0
 """How many rows are predicted one by one for the latency: fewer of a slow model, but not too few for a median."""
-_BATCH_ROWS = 10_000
 _GAP_ERRORS = 3.0
 """How far the test score may fall behind the folds, in standard errors: by chance alone once in hundreds of models."""
 
@@ -174,7 +174,9 @@ def evaluate(
     """
     model, target = trained.model, profile.target
     truth = targets(table, profile, np.concatenate([splits.learning, splits.test]))
-    frame = table.take(splits.test if len(splits.test) else splits.learning[:_BATCH_ROWS]).frame([*profile.features])
+    frame = table.take(splits.test if len(splits.test) else splits.learning[: judged_rows(splits)]).frame(
+        [*profile.features]
+    )
     latency_ms = _latency_ms(model, frame)
     start = perf_counter()
     before = model.uncalibrated(model.encode(frame))
