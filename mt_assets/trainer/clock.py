@@ -17,9 +17,9 @@ describing, splitting and planning a table of some thousand rows."""
 MOST_SLOWNESS: Final = 4.0
 """A start that took longer than four times as long says more about the data than about the machine."""
 
-AFTER_SEARCH: Final = 14.0
-AFTER_FIT: Final = 10.5
-AFTER_IMPORTANCE: Final = 8.5
+AFTER_SEARCH: Final = 12.5
+AFTER_FIT: Final = 9.0
+AFTER_IMPORTANCE: Final = 7.5
 """Seconds from the end of the search, of the learning curve and of the importance to the end of the process, on two
 quiet cores, with an ensemble of some boosters on some thousand rows."""
 

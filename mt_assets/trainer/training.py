@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -14,6 +17,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
+from mt_assets.trainer.algorithms.algorithm import Encoding
 from mt_assets.trainer.algorithms.pipeline import encoding_of
 from mt_assets.trainer.algorithms.registry import algorithm
 from mt_assets.trainer.checks import Check
@@ -154,10 +158,11 @@ def _single(
     splits: Splits,
     preprocessor: TablePreprocessor,
 ) -> _Made:
-    encoder, fitted = _fit_on_all(plan, best, frame, profile, splits, preprocessor)
-    rows = encoder.rows_seen_
-    del encoder.rows_seen_  # stands in `TrainedModel.rows`; a model that is handed out need not carry it
-    pipeline = Pipeline([("preprocessor", encoder), ("model", fitted.estimator)])
+    encoded = _encoded(encoding_of(algorithm(best.algorithm), best.params), frame, profile, preprocessor)
+    fitted = _of_several_classes(_fit(plan, encoded, profile, splits, best), frame, profile)
+    rows = encoded.encoder.rows_seen_
+    del encoded.encoder.rows_seen_  # stands in `TrainedModel.rows`; a model that is handed out need not carry it
+    pipeline = Pipeline([("preprocessor", encoded.encoder), ("model", fitted.estimator)])
     return _Made(pipeline, tuple(int(code) for code in fitted.present), rows, fitted.report.notes)
 
 
@@ -171,8 +176,8 @@ def _ensemble(
     preprocessor: TablePreprocessor,
     folder: Path | None,
 ) -> _Made:
-    def refit(member: Member) -> tuple[TablePreprocessor, Fitted]:
-        return _fit_on_all(plan, member, frame, profile, splits, preprocessor)
+    def refit(members: Sequence[Member]) -> list[tuple[TablePreprocessor, Fitted]]:
+        return _fit_members(plan, members, frame, profile, splits, preprocessor)
 
     assembly = assemble(plan, best, table, profile, splits, preprocessor, folder, refit)
     n_classes = len(profile.target.classes)
@@ -185,22 +190,34 @@ def _ensemble(
     )
 
 
-def _fit_on_all(
+def _fit_members(
     plan: TrainingPlan,
-    best: BestParams | Member,
+    members: Sequence[Member],
     frame: pd.DataFrame,
     profile: DataProfile,
     splits: Splits,
     preprocessor: TablePreprocessor,
-) -> tuple[TablePreprocessor, Fitted]:
-    encoder, fitted = _fit(plan, best, frame, profile, splits, preprocessor)
+) -> list[tuple[TablePreprocessor, Fitted]]:
+    """Fit members on all learning rows: as many at once as in the search, with one encoding at a time in memory."""
+    fitted: dict[int, tuple[TablePreprocessor, Fitted]] = {}
+    encodings = {member.trial_number: encoding_of(algorithm(member.algorithm), member.params) for member in members}
+    for encoding in dict.fromkeys(encodings.values()):
+        encoded = _encoded(encoding, frame, profile, preprocessor)
+        own = [member for member in members if encodings[member.trial_number] == encoding]
+        with ThreadPoolExecutor(plan.workers) as pool:  # estimators leave Python's lock while they fit
+            for member, made in zip(own, pool.map(partial(_fit, plan, encoded, profile, splits), own), strict=True):
+                fitted[member.trial_number] = encoded.encoder, _of_several_classes(made, frame, profile)
+    return [fitted[member.trial_number] for member in members]
+
+
+def _of_several_classes(fitted: Fitted, frame: pd.DataFrame, profile: DataProfile) -> Fitted:
     if fitted.estimator is None:
         raise TrainingError(
             f"All {len(frame)} rows to learn from have the same class of {profile.target.column!r}; the others are all "
             "among the test rows.",
             suggestions=("Set a smaller `testSize`.", "Get more rows of the rare class."),
         )
-    return encoder, fitted
+    return fitted
 
 
 def check_loads_elsewhere(trained: TrainedModel) -> Check:
@@ -263,8 +280,9 @@ def learning_curve(
             if deadline is not None and began + expected > deadline:
                 break
             frame = _rows(table, order[: max(2, round(share * len(order)))], profile)
-            encoder, fitted = _fit(plan, best, frame, profile, splits, preprocessor)
-            prediction = fitted.predict(encoder.transform(validation), len(profile.target.classes))
+            encoded = _encoded(encoding_of(algorithm(best.algorithm), best.params), frame, profile, preprocessor)
+            fitted = _fit(plan, encoded, profile, splits, best)
+            prediction = fitted.predict(encoded.encoder.transform(validation), len(profile.target.classes))
             counts.append(len(frame))
             scores.append(goal.judge(y, prediction).score)
             expected = _LONGER * (time.monotonic() - began)
@@ -287,19 +305,26 @@ def _rows(table: Table, positions: np.ndarray, profile: DataProfile) -> pd.DataF
     return table.take(positions).frame([*profile.features, profile.target.column])
 
 
-def _fit(
-    plan: TrainingPlan,
-    best: BestParams | Member,
-    frame: pd.DataFrame,
-    profile: DataProfile,
-    splits: Splits,
-    preprocessor: TablePreprocessor,
-) -> tuple[TablePreprocessor, Fitted]:
-    """Preprocessor and estimator, both fitted on the rows of the frame."""
-    learner = algorithm(best.algorithm)
-    encoder: TablePreprocessor = clone(preprocessor).set_params(encoding=encoding_of(learner, best.params))
+@dataclass(frozen=True, eq=False)
+class _Encoded:
+    """The rows of a frame, [n, p] and [n], and the preprocessor that was fitted on them."""
+
+    encoder: TablePreprocessor
+    X: np.ndarray
+    y: np.ndarray
+
+
+def _encoded(
+    encoding: Encoding, frame: pd.DataFrame, profile: DataProfile, preprocessor: TablePreprocessor
+) -> _Encoded:
+    encoder: TablePreprocessor = clone(preprocessor).set_params(encoding=encoding)
     y = encode_target(frame[profile.target.column], profile.target)
-    X = encoder.fit_transform(frame, y)
+    return _Encoded(encoder, encoder.fit_transform(frame, y), y)
+
+
+def _fit(
+    plan: TrainingPlan, encoded: _Encoded, profile: DataProfile, splits: Splits, best: BestParams | Member
+) -> Fitted:
+    learner, setting = algorithm(best.algorithm), fit_setting(plan, profile, splits)
     params = learner.with_iterations(best.params, best.iterations)
-    setting = fit_setting(plan, profile, splits)
-    return encoder, fit_estimator(learner, setting, params, X, y, categories=encoder.n_categories_)
+    return fit_estimator(learner, setting, params, encoded.X, encoded.y, categories=encoded.encoder.n_categories_)

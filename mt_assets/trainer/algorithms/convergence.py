@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from threading import Lock
+from typing import Any, Final
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from mt_assets.trainer.algorithms.algorithm import FitReport
+
+_ALONE: Final = Lock()
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,8 @@ def fit_until_converged(
 
 def _converges(estimator: Any, X: np.ndarray, y: np.ndarray, weights: dict[str, Any]) -> bool:
     """Fit; whether it converged. Warnings about anything else are passed on."""
-    with warnings.catch_warnings(record=True) as caught:
+    # What catches warnings does so for all threads of the process.
+    with _ALONE, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
         estimator.fit(X, y, **weights)
     others = [each for each in caught if not issubclass(each.category, ConvergenceWarning)]

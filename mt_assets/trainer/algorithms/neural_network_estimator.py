@@ -7,6 +7,7 @@ What belongs here: the two estimators and their loop over epochs. What does not:
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Final, Literal, Self
@@ -17,7 +18,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import check_is_fitted
 
-from mt_assets.trainer.algorithms.algorithm import is_over, stopping_class_weight
+from mt_assets.trainer.algorithms.algorithm import stopping_class_weight
 from mt_assets.trainer.algorithms.checkpoint import Checkpoint
 from mt_assets.trainer.algorithms.neural_network_forward import Data, Training, Weights, forward
 
@@ -30,6 +31,9 @@ folds of 2,400 rows): AUC telco_churn .8516 and .8507, log-loss wine_quality .66
 
 PREDICTED_NUMBERS: Final = 2**22
 """Inputs of all members that go through the network at once: 16 MiB, and no more of activations."""
+
+LEAST_EPOCHS: Final = 2
+"""That a deadline leaves at least; none is begun that would end after it."""
 
 LEAST_BATCH, MOST_BATCH = 32, 1_024
 ROWS_PER_BATCH: Final = 32
@@ -118,7 +122,7 @@ class Network(BaseEstimator):
         self.cut_ = False
         with _training(self, data) as training:
             lowest, mean = np.inf, Weights()
-            begun = 0
+            begun, started = 0, time.monotonic()
             state = None if checkpoint is None else checkpoint.load()
             if checkpoint is not None and state is not None:
                 begun = checkpoint.resumed
@@ -138,7 +142,9 @@ class Network(BaseEstimator):
                     lowest, self.weights_, self.best_epoch_ = now, mean, epoch
                 elif epoch - self.best_epoch_ >= patience:
                     break
-                self.cut_ = is_over(deadline, epoch) and epoch < self.epochs
+                pace = (time.monotonic() - started) / (epoch - begun)
+                late = deadline is not None and epoch >= LEAST_EPOCHS and time.monotonic() + pace > deadline
+                self.cut_ = late and epoch < self.epochs
                 if self.cut_:
                     break
                 if checkpoint is not None and checkpoint.due():

@@ -23,7 +23,7 @@ from mt_assets.trainer.algorithms.algorithm import (
 from mt_assets.trainer.algorithms.checkpoint import Checkpoint, as_array
 from mt_assets.trainer.algorithms.progress import Progress
 
-MAX_ROUNDS: Final = 2_000
+MAX_ROUNDS: Final = 5_000
 """Enough for early stopping to be what ends the fit, but at the slowest learning rates."""
 
 

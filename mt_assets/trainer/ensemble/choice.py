@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -70,14 +71,15 @@ def with_ensemble(
     shape = (len(y), len(profile.target.classes)) if profile.target.classes else (len(y),)
     most, rounds = affordable(goal, shape, plan.ensemble_rounds)
     cost = FinalCost.of(plan, splits)
-    trials, predictions, costs = _loaded(_shortlist(study, of_best, most), cache, cost, _seconds_to(deadline))
-    if len(trials) < 2:
+    contenders = _contenders(_shortlist(study, of_best, most), cache, cost, _seconds_to(deadline))
+    predictions = [each.prediction for each in contenders]
+    if len(contenders) < 2:
         return best.model_copy(
             update={"decisions": (_told(False, "ensemble.alone", "There is one candidate to choose from.", {}),)}
         )
     judge = Judge(y, predictions, goal, parts)
     wanted = select(judge, rounds)
-    weights = within(wanted, costs, _seconds_to(deadline))
+    weights = within(wanted, np.array([each.cost for each in contenders]), _seconds_to(deadline))
     ours, scores = standing(goal, y, blend(predictions, weights), parts)
     # One round of the selection picks the best single candidate.
     fair, alone = (
@@ -87,7 +89,7 @@ def with_ensemble(
     kept = int((weights > 0).sum()) > 1 and goal.better(ours, single) and goal.better(fair, alone)
     evidence = {
         "metric": plan.metric,
-        "candidates": len(trials),
+        "candidates": len(contenders),
         "ensemble": ours.score,
         "single": best.score,
         "ensemble_cross_fitted": fair.score,
@@ -100,11 +102,20 @@ def with_ensemble(
     if not kept:
         reason = f"An ensemble does not beat the best single candidate: {figures}."
         return best.model_copy(update={"decisions": (_told(False, "ensemble.not_better", reason, evidence),)})
-    order = np.argsort(-weights, kind="stable")
-    members = [_member(trials[at], float(weights[at]), plan.task) for at in order if weights[at] > 0]
+    order = [int(at) for at in np.argsort(-weights, kind="stable") if weights[at] > 0]
+    again = _refitted([contenders[at] for at in order], weights[order], _seconds_to(deadline))
+    members = [
+        _member(contenders[at].trial, float(weights[at]), plan.task, refit=refit)
+        for at, refit in zip(order, again, strict=True)
+    ]
     reason = f"It beats the best single candidate out of fold: {figures}."
     if slow := int(((wanted > 0) & (weights == 0)).sum()):
         reason += f" There is no time to fit and to predict with {slow} more of its members, which are left out."
+    if late := sum(contenders[at].refit is not None for at in order) - sum(again):
+        reason += (
+            f" There is time to fit {sum(again)} of its {len(order)} members once on all learning rows, and {late} keep"
+            f" the models of {len(parts)} of the folds."
+        )
     std = float(scores.std()) if len(scores) > 1 else None
     return best.model_copy(
         update={
@@ -156,27 +167,62 @@ MEMBER_SHARE: Final = 0.5
 """Of the time for an ensemble, that one member may take at most; the best candidate may take all."""
 
 
-def _loaded(
-    trials: Sequence[TrialRecord], cache: FoldCache, cost: FinalCost, seconds: float | None
-) -> tuple[list[TrialRecord], list[np.ndarray], np.ndarray]:
-    """Trials with their predictions for the validation rows, fold after fold, and with what each costs as a member.
+@dataclass(frozen=True, eq=False)
+class _Contender:
+    """A trial that may become a member.
 
-    Without those whose files are gone, and those that are too slow for the seconds that there are.
+    Attributes
+    ----------
+    trial : TrialRecord
+    prediction : ndarray [n, k] or [n]
+        For the validation rows, fold after fold.
+    cost : float
+        Seconds, as a member.
+    refit : float or None
+        How many more it costs to fit it once on all learning rows, while others are; None where that is no better.
+    alone : float
+        How long that takes.
     """
-    found, predictions, costs = [], [], []
+
+    trial: TrialRecord
+    prediction: np.ndarray
+    cost: float
+    refit: float | None
+    alone: float
+
+
+def _contenders(
+    trials: Sequence[TrialRecord], cache: FoldCache, cost: FinalCost, seconds: float | None
+) -> list[_Contender]:
+    """Without those whose files are gone, and those that are too slow for the seconds that there are."""
+    found = []
     for trial in trials:
         folds = [fold for fold in map(cache.get, trial.fold_keys) if fold is not None]
         if len(folds) < len(trial.fold_keys):
             continue
         needed = cost.member(folds)
         if seconds is None or needed <= MEMBER_SHARE * seconds or trial is trials[0]:
-            found.append(trial)
-            predictions.append(np.concatenate([fold.prediction for fold in folds]))
-            costs.append(needed)
-    return found, predictions, np.array(costs)
+            refit = max(cost.refitted(folds) - needed, 0.0) if cost.better_refitted(len(folds)) else None
+            prediction = np.concatenate([fold.prediction for fold in folds])
+            found.append(_Contender(trial, prediction, needed, refit, cost.single(folds)))
+    return found
 
 
-def _member(trial: TrialRecord, weight: float, task: str) -> Member:
+def _refitted(members: Sequence[_Contender], weights: np.ndarray, seconds: float | None) -> list[bool]:
+    """Which of the members are fitted once on all learning rows: those that weigh most for what it costs, as far as
+    there is time."""
+    seconds = np.inf if seconds is None else seconds
+    left = seconds - sum(each.cost for each in members)
+    again = [False] * len(members)
+    costs = {at: each.refit for at, each in enumerate(members) if each.refit is not None}
+    for at, cost in sorted(costs.items(), key=lambda item: item[1] / weights[item[0]]):
+        if not cost or (cost <= left and members[at].alone <= seconds):  # nothing more where it has to be in any case
+            again[at] = True
+            left -= cost
+    return again
+
+
+def _member(trial: TrialRecord, weight: float, task: str, *, refit: bool) -> Member:
     iterations = round(float(np.mean(trial.best_iterations))) if trial.best_iterations else None
     return Member(
         algorithm=trial.algorithm,
@@ -186,6 +232,7 @@ def _member(trial: TrialRecord, weight: float, task: str) -> Member:
         iterations=iterations,
         searched=trial.params,
         fold_keys=trial.fold_keys,
+        refit=refit,
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,8 +23,8 @@ from mt_assets.trainer.search.fold_models import TOO_LARGE, FoldModel, FoldModel
 from mt_assets.trainer.search.result import BestParams, FoldRows, Member
 from mt_assets.trainer.search.selection import FOLDS_FOLDER
 
-Refit = Callable[[Member], tuple[TablePreprocessor, Fitted]]
-"""Fits a member on all learning rows."""
+Refit = Callable[[Sequence[Member]], list[tuple[TablePreprocessor, Fitted]]]
+"""Fits members on all learning rows; some may share their preprocessor."""
 
 
 @dataclass
@@ -75,9 +76,9 @@ def assemble(
 ) -> Assembly:
     """Gather the fitted models of the members.
 
-    With bagging a member gives the models of all folds, each with the same share of its weight; a fold model that is
-    not there any more, or not as it was stored, is fitted again. One that is too large to be kept, and every member
-    without bagging, is fitted on all learning rows.
+    A member gives the models of all folds, each with the same share of its weight; a fold model that is not there any
+    more, or not as it was stored, is fitted again. One with models that are too large to be kept, and each that is to
+    be refitted, is fitted on all learning rows.
 
     Parameters
     ----------
@@ -85,18 +86,20 @@ def assemble(
         That of the search. Without it there are no fold models.
     refit : callable
     """
-    assembly = Assembly()
+    assembly, again = Assembly(), []
     with ExitStack() as stack:
         fits = None
-        if plan.final_fit == "bag" and folder is not None:
+        if folder is not None and not all(member.refit for member in best.ensemble):
             scratch = stack.enter_context(scratch_folder(folder))
             fits = FoldFits(plan, table, profile, splits, preprocessor, FoldCache(folder / FOLDS_FOLDER), scratch)
         for member in best.ensemble:
-            results = [] if fits is None else _fold_models(fits, member)
+            results = [] if fits is None or member.refit else _fold_models(fits, member)
             if results:
                 _add_folds(assembly, member, results, splits)
             else:
-                _add_refit(assembly, member, splits, *refit(member))
+                again.append(member)
+    for member, (fitted_on_all, fitted) in zip(again, refit(again), strict=True):
+        _add_refit(assembly, member, fitted_on_all, fitted)
     return assembly
 
 
@@ -135,17 +138,15 @@ def _add_folds(assembly: Assembly, member: Member, results: list[tuple[FoldResul
     if len(results) == 1:
         rows = f"{len(assembly.rows[-1]):,} rows"
         assembly.notes.append(
-            f"There was time for one fold alone: the members of the ensemble learned from its {rows}."
+            f"There was time for one fold alone: some members of the ensemble learned from its {rows}."
         )
 
 
-def _add_refit(
-    assembly: Assembly, member: Member, splits: Splits, preprocessor: TablePreprocessor, fitted: Fitted
-) -> None:
-    seen = preprocessor.rows_seen_
-    del preprocessor.rows_seen_
+def _add_refit(assembly: Assembly, member: Member, preprocessor: TablePreprocessor, fitted: Fitted) -> None:
+    seen, light = preprocessor.rows_seen_, copy.copy(preprocessor)
+    del light.rows_seen_
     # Fitted on the same rows with the same settings, two preprocessors are the same.
-    assembly.add(member, member.weight, f"{rows_digest(seen)} {preprocessor.get_params()!r}", preprocessor, fitted)
+    assembly.add(member, member.weight, f"{rows_digest(seen)} {light.get_params()!r}", light, fitted)
     assembly.rows.append(seen)
     assembly.notes += fitted.report.notes
 

@@ -16,8 +16,8 @@ BAGGED = frozenset(
 alone, and folds of `leave_one_out` are as many as rows."""
 
 LEAST_FOLDS, MOST_FOLDS = 4, 40
-"""A fold model of 3 folds has learned from two thirds of the rows, which one fit on all of them beats; more than 40
-models a member predict too slowly for the little that they add."""
+"""A fold model of 3 folds has learned from two thirds of the rows, which one fit on all of them beats, and so it beats
+the models of 3 folds of more; more than 40 models a member predict too slowly for the little that they add."""
 
 
 def _ensemble(facts: Facts) -> bool:
@@ -119,11 +119,13 @@ FINAL_FIT = RuleTable(
         ),
         Rule(
             "final_fit.time",
-            lambda f: f.time_budget is not None and f.folds <= MOST_FOLDS,
-            "bag",
-            "Time is limited: each member of an ensemble keeps its fold models, averaged, and nothing is fitted again.",
+            lambda f: f.time_limited and f.folds <= MOST_FOLDS,
+            "by_time",
+            "Time is limited: where it is enough for trials on four folds or more, each member of an ensemble keeps its"
+            " fold models, averaged; where it is not, members are fitted once on all learning rows as long as there is"
+            " time, and the others keep what they have.",
             "options.timeBudget",
-            ("strategy", "folds", "time_budget"),
+            ("strategy", "folds", "time_budget", "search_timeout"),
         ),
         Rule(
             "final_fit.few_folds",

@@ -175,20 +175,19 @@ CANDIDATES = RuleTable(
         Rule(
             "candidates.first_in_time",
             lambda f: f.time_limited and not _few_trials(f),
-            lambda f: first_in_time(candidates(f)),
-            "The recommendation does not always win, so a linear model, extra trees and as many kinds of boosted trees"
-            " and forests as {facts.rows:,} rows can tell apart compete, and validation decides; time is limited, so"
-            " the cheapest goes first and there is a model soon.",
+            lambda f: first_in_time(candidates(f), f.n_classes),
+            "The recommendation does not always win, so a linear model, extra trees and as many other kinds of models"
+            " as {facts.rows:,} rows can tell apart compete, and validation decides; time is limited, so the cheapest"
+            " goes first and there is a model soon.",
             "algorithm",
-            ("task", "rows", "time_budget", "search_timeout"),
+            ("task", "rows", "n_classes", "time_budget", "search_timeout"),
         ),
         Rule(
             "candidates.auto",
             always,
             candidates,
-            "The recommendation does not always win, so a linear model, extra trees and as many kinds of boosted trees"
-            " and forests as {facts.rows:,} rows can tell apart compete, and validation decides; the recommended goes"
-            " first.",
+            "The recommendation does not always win, so a linear model, extra trees and as many other kinds of models"
+            " as {facts.rows:,} rows can tell apart compete, and validation decides; the recommended goes first.",
             "algorithm",
             ("task", "rows"),
         ),

@@ -85,9 +85,9 @@ class TrainingPlan(Record):
         Whether candidates are combined; the ensemble is kept only where it beats the best single one.
     ensemble_rounds : int
         Rounds of the greedy selection.
-    final_fit : {"bag", "refit"}
-        Whether an ensemble keeps its members' fold models or fits each member once on all learning rows; a single
-        model is always fitted once.
+    final_fit : {"bag", "refit", "by_time"}
+        Whether an ensemble keeps its members' fold models or fits each member once on all learning rows, or the one
+        or the other as there is time; a single model is always fitted once.
     decisions : tuple of Decision
         Every choice above and those about target and folds, in the order in which they were made.
     """
@@ -123,7 +123,7 @@ class TrainingPlan(Record):
     log_target: bool = False
     ensemble: bool = False
     ensemble_rounds: int = 0
-    final_fit: Literal["bag", "refit"] = "refit"
+    final_fit: Literal["bag", "refit", "by_time"] = "refit"
     decisions: tuple[Decision, ...]
 
     def extended(self, rounds: int) -> "TrainingPlan":

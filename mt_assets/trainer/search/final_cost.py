@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from mt_assets.trainer.data.splits import Splits
+from mt_assets.trainer.planning.ensemble_rules import LEAST_FOLDS
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.search.candidate import FoldResult
 from mt_assets.trainer.search.fold_models import TOO_LARGE
 
 SPEED_UP: Final = 1.5
 """Of a fit by its second thread, at least."""
+
+EFFICIENCY: Final = 0.9
+"""Of a core that fits beside others; what it is compared with, fits of the search, was measured beside others too."""
 
 AROUND: Final = 2.0
 """How many times the prediction of the judged rows a model costs: once to judge it, and about as much again to store,
@@ -36,16 +40,19 @@ class FinalCost:
         How many times the rows of a fit on a fold the final fit has.
     judged : float
         How many times the rows that are predicted on a fold are predicted afterwards.
-    bag : bool
-        Whether an ensemble is made of the folds' models, where they are kept.
+    final_fit : {"bag", "refit", "by_time"}
+        See `TrainingPlan`.
     threads : int
         Of a final fit; those on folds have one.
+    workers : int
+        Members of an ensemble that are fitted at once.
     """
 
     growth: float
     judged: float
-    bag: bool
+    final_fit: Literal["bag", "refit", "by_time"]
     threads: int
+    workers: int
 
     @classmethod
     def of(cls, plan: TrainingPlan, splits: Splits) -> FinalCost:
@@ -57,16 +64,24 @@ class FinalCost:
         return cls(
             growth=len(splits.learning) / train,
             judged=judged_rows(splits) / validation,
-            bag=plan.final_fit == "bag",
+            final_fit=plan.final_fit,
             threads=plan.threads,
+            workers=plan.workers,
         )
 
+    def better_refitted(self, folds: int) -> bool:
+        """Whether the models of so many folds are not as good, averaged, as one that is fitted on all learning rows."""
+        return self.final_fit == "refit" or (self.final_fit == "by_time" and folds < LEAST_FOLDS)
+
     def member(self, results: Sequence[FoldResult]) -> float:
-        """Of a candidate in an ensemble: the folds' models predict, or one that is fitted once more."""
-        predicting = sum(result.predicting for result in results)
-        if self.bag and not any(result.model == TOO_LARGE for result in results):
-            return self._judging(predicting)
-        return self.single(results)
+        """Of a candidate in an ensemble, at least: the folds' models predict, where they are kept."""
+        if self.final_fit == "refit" or any(result.model == TOO_LARGE for result in results):
+            return self.refitted(results)
+        return self._judging(sum(result.predicting for result in results)) / self._at_once
+
+    def refitted(self, results: Sequence[FoldResult]) -> float:
+        """Of a candidate in an ensemble that is fitted once on all learning rows, while others are."""
+        return self.single(results) / self._at_once
 
     def single(self, results: Sequence[FoldResult]) -> float:
         """Of a candidate alone, fitted once on all learning rows."""
@@ -74,6 +89,10 @@ class FinalCost:
         fitting = sum(result.seconds for result in results) / len(results) - predicting
         faster = SPEED_UP if self.threads > 1 else 1.0
         return fitting * self.growth / faster + self._judging(predicting)
+
+    @property
+    def _at_once(self) -> float:
+        return max(1.0, EFFICIENCY * self.workers)
 
     def _judging(self, predicting: float) -> float:
         return AROUND * predicting * self.judged

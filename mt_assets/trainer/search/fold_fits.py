@@ -232,7 +232,7 @@ class FoldFits:
         self.rungs = rungs_of(splits.folds[0], plan.ladder, plan.seed)
         self.setting = fit_setting(plan, profile, splits)
         self.cache = cache
-        self.models = FoldModels(cache.folder, keep=plan.ensemble and plan.final_fit == "bag")
+        self.models = FoldModels(cache.folder, keep=plan.ensemble and plan.final_fit != "refit")
         self._preprocessor = preprocessor
         self._table = table
         self._scratch = scratch

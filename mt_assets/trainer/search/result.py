@@ -190,6 +190,8 @@ class Member(Record):
         The trial's own parameters, by which its fold models were fitted.
     fold_keys : tuple of str
         Names of its fold results in the cache.
+    refit : bool
+        Whether it is fitted once on all learning rows; else it gives its fold models, averaged.
     """
 
     algorithm: str
@@ -199,6 +201,7 @@ class Member(Record):
     iterations: int | None = None
     searched: dict[str, Any]
     fold_keys: tuple[str, ...] = ()
+    refit: bool = False
 
     @property
     def told(self) -> dict[str, Any]:

@@ -69,7 +69,7 @@ __all__ = [
     "fold_predictions", "front_table", "leaderboard", "run_search", "select_best",
 ]  # fmt: skip
 
-GRACE_SECONDS: Final = 0.5
+GRACE_SECONDS: Final = 1.0
 """After the deadline, for boosters that stop at it to tell what they have; then their processes are ended."""
 
 PILOT, EARLY = -1, -2
@@ -248,7 +248,9 @@ class _Search:
         if self.plan.timeout is not None:
             limit = min(limit, began + self.plan.timeout - before)
         if limit < float("inf"):
-            self.shares = TimeShares(began, limit, self.plan.workers, self.final_cost, self.plan.ensemble)
+            self.shares = TimeShares(
+                began, limit, self.plan.workers, self.final_cost, self.plan.ensemble, len(self.fits.folds)
+            )
             self._choose_folds(pool)
         while not self.done:
             if self.shares is not None:
@@ -282,12 +284,14 @@ class _Search:
                 answered = pool.answers(float("inf"))
                 answer = next((answer for task, answer in answered if task.trial == PILOT), None)
             seconds = answer.seconds if isinstance(answer, FoldResult) else time.monotonic() - began
-            folds = self.shares.affordable_folds(seconds, len(self.fits.folds))
+            judged = len(self.fits.folds[0].validation)
+            folds = self.shares.affordable_folds(seconds, len(self.fits.folds), judged)
             measured = {"algorithm": name, "seconds": seconds, "folds": folds}
             self.ledger.measure(measured)
         if measured is not None:
             self.folds_used = _folds_used(measured, len(self.fits.folds), self.plan.task)
             self.fits.folds = self.fits.folds[: measured["folds"]]
+            self.shares.folds = len(self.fits.folds)
 
     def mend(self, cache: FoldCache) -> None:
         """Fit again what finished trials predicted, where its file is gone or damaged: it comes out the same.
@@ -303,8 +307,8 @@ class _Search:
         """The task with the time that it has, where time is limited; until a trial is complete none is ended for it."""
         if self.shares is None:
             return task
-        each = next(each for each in self.opened if each.number == task.trial)
-        left = len(self.fits.rungs) + len(self.fits.folds) - len(each.answers)
+        before = [each for each in self.opened if each.number <= task.trial]  # its own fits come after theirs
+        left = sum(len(self.fits.rungs) + len(self.fits.folds) - len(each.answers) for each in before)
         gradual = learner(task.candidate.algorithm, self.plan.task).gradual
         deadline = self.shares.deadline(time.monotonic(), left, len(self.fits.folds), gradual=gradual)
         return replace(task, deadline=deadline, must_end=self.complete)

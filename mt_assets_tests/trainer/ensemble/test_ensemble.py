@@ -287,6 +287,28 @@ def test_few_folds_fit_each_member_once_on_everything(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.model"))
 
 
+def test_on_few_folds_in_limited_time_members_are_fitted_again_as_long_as_there_is_time(tmp_path: Path) -> None:
+    limits = {"hyperparameterSearch": {"nTrials": 6, "sampler": "random", "timeout": 300}}
+    training = search(customers(), tmp_path, ALGORITHMS, **limits, validationStrategy={"type": "kfold", "folds": 3})
+    assert training.plan.final_fit == "by_time"
+    members = training.best.ensemble
+    assert len(training.final().model.estimators) == len(members) > 1
+    cache = FoldCache(tmp_path / "folds")
+    for key in members[0].fold_keys:
+        result = cache.get(key)
+        assert result is not None
+        cache.put(replace(result, seconds=1e3))
+    single = select_best(training.study, training.plan)
+    known = (training.study, training.plan, training.table, training.profile, training.splits, tmp_path)
+    hurried = replace(training, best=with_ensemble(single, *known, time.monotonic() + 100))
+    assert [member.refit for member in hurried.best.ensemble] == [False] + [True] * (len(members) - 1)
+    assert f"time to fit {len(members) - 1} of its {len(members)} members" in hurried.best.decisions[0].reason
+    trained = hurried.final()
+    assert len(trained.model.estimators) == 3 + len(members) - 1
+    assert sum(part.weight for part in trained.model.estimators) == pytest.approx(1)
+    assert check_fit_rows(training.splits, trained=trained).passed
+
+
 def test_a_model_too_large_to_keep_is_fitted_once(tmp_path: Path) -> None:
     training = search(customers(), tmp_path, ALGORITHMS)
     cache = FoldCache(tmp_path / "folds")

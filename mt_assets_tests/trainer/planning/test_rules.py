@@ -65,14 +65,32 @@ CASES = {
     "candidates.first_in_time": (
         {"options": {"timeBudget": 60}},
         {},
-        ["logistic_regression", "lightgbm", "catboost", "extra_trees", "xgboost", "random_forest", "svm"],
+        [
+            "logistic_regression",
+            "lightgbm",
+            "catboost",
+            "extra_trees",
+            "xgboost",
+            "random_forest",
+            "neural_network",
+            "svm",
+        ],
     ),
     "candidates.auto": (
         {},
         {},
-        ["random_forest", "svm", "lightgbm", "extra_trees", "logistic_regression", "xgboost", "catboost"],
+        [
+            "random_forest",
+            "svm",
+            "lightgbm",
+            "extra_trees",
+            "logistic_regression",
+            "xgboost",
+            "catboost",
+            "neural_network",
+        ],
     ),
-    "trials.disabled": (search(enabled=False, nTrials=50), {}, 7),
+    "trials.disabled": (search(enabled=False, nTrials=50), {}, 8),
     "trials.asked": (search(nTrials=50), {}, 50),
     "trials.quick": ({"scenario": "quick"}, {}, 20),
     "trials.production": ({"scenario": "production"}, {}, 100),
@@ -115,7 +133,7 @@ CASES = {
     "folds.asked": ({"validationStrategy": {"folds": 5}, "options": {"timeBudget": 60}}, {}, "all"),
     "folds.time": ({"options": {"timeBudget": 60}}, {}, "by_time"),
     "folds.all": ({}, {}, "all"),
-    "timeout.budget": ({"options": {"timeBudget": 100}, **search(timeout=90)}, {}, 79.0),
+    "timeout.budget": ({"options": {"timeBudget": 100}, **search(timeout=90)}, {}, 80.5),
     "timeout.asked": ({"options": {"timeBudget": 100}, **search(timeout=30)}, {}, 30.0),
     "timeout.none": ({}, {}, None),
     "imbalance.regression": ({"classImbalance": "class_weight"}, LINEAR, None),
@@ -163,7 +181,7 @@ CASES = {
     "ensemble_rounds.usual": ({}, {"rows": 500}, 25),
     "final_fit.single": ({"algorithm": "knn"}, {}, "refit"),
     "final_fit.folds_differ": ({}, {"strategy": "time_series_split"}, "refit"),
-    "final_fit.time": ({"options": {"timeBudget": 60}}, {"folds": 2}, "bag"),
+    "final_fit.time": ({"options": {"timeBudget": 60}}, {"folds": 2}, "by_time"),
     "final_fit.few_folds": ({}, {"folds": 3}, "refit"),
     "final_fit.many_folds": ({}, {"folds": 41}, "refit"),
     "final_fit.bag": ({}, {"folds": 4}, "bag"),
@@ -263,6 +281,20 @@ def test_auto_goes_on_without_a_package_and_says_so(monkeypatch):
     assert "xgboost needs the package xgboost, which is not installed here (`pip install xgboost`)" in reason(
         plan, "recommended"
     )
+
+
+def test_a_network_is_entered_where_pytorch_trains_it(monkeypatch):
+    assert "neural_network" in decide(made_facts(rows=5_000)).algorithms
+    assert "neural_network" not in decide(made_facts(rows=400)).algorithms
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert "neural_network" not in decide(made_facts(rows=5_000)).algorithms
+    assert decide(made_facts(rows=200_000)).recommended == "neural_network"
+
+
+def test_of_many_classes_a_network_learns_before_boosted_trees_in_limited_time():
+    for n_classes, first in ((26, True), (9, False)):
+        order = decide(made_facts({"options": {"timeBudget": 60}}, n_classes=n_classes)).algorithms
+        assert (order.index("neural_network") < order.index("lightgbm")) == first
 
 
 def test_the_next_of_the_family_competes_where_the_first_is_not_installed(monkeypatch):

@@ -8,9 +8,18 @@ import pytest
 from mt_assets.trainer.clock import QUICK_FINAL
 from mt_assets.trainer.evaluation.goal import Goal
 from mt_assets.trainer.search.candidate import Candidate, CandidateResult, FoldResult
-from mt_assets.trainer.search.final_cost import AROUND, SPEED_UP, FinalCost
+from mt_assets.trainer.search.final_cost import AROUND, EFFICIENCY, SPEED_UP, FinalCost
 from mt_assets.trainer.search.fold_models import TOO_LARGE
-from mt_assets.trainer.search.time_shares import ENSEMBLE_SHARE, FINAL_SHARE, USUAL_MEMBERS, TimeShares
+from mt_assets.trainer.search.time_shares import (
+    ANSWERING,
+    ENOUGH_JUDGED,
+    ENSEMBLE_SHARE,
+    FINAL_SHARE,
+    LONGEST_FINAL_FIT,
+    REFIT_SHARE,
+    USUAL_MEMBERS,
+    TimeShares,
+)
 
 
 def fold(seconds: float, predicting: float = 0.0, model: str = "digest") -> FoldResult:
@@ -22,11 +31,11 @@ def outcome(score: float, *folds: FoldResult) -> CandidateResult:
 
 
 def cost(**changes: Any) -> FinalCost:
-    return FinalCost(**{"growth": 4 / 3, "judged": 0.5, "bag": True, "threads": 1} | changes)
+    return FinalCost(**{"growth": 4 / 3, "judged": 0.5, "final_fit": "bag", "threads": 1, "workers": 1} | changes)
 
 
-def shares(*, ensemble: bool = False, **changes: Any) -> TimeShares:
-    return TimeShares(0.0, 100.0, 2, cost(**changes), ensemble)
+def shares(*, ensemble: bool = False, folds: int = 8, **changes: Any) -> TimeShares:
+    return TimeShares(0.0, 100.0, 2, cost(**changes), ensemble, folds=folds)
 
 
 def test_the_final_fit_of_the_best_candidate_has_time() -> None:
@@ -42,11 +51,60 @@ def test_the_final_fit_of_the_best_candidate_has_time() -> None:
 
 def test_an_ensemble_that_predicts_slowly_has_time_up_to_a_share() -> None:
     kept, goal = shares(ensemble=True), Goal("rmse")
-    kept.note(outcome(2.0, *[fold(0.2, predicting=0.1)] * 2), goal)
-    members = USUAL_MEMBERS * AROUND * 2 * 0.1 * 0.5
-    assert kept.search_ends() == pytest.approx(100.0 - (members - QUICK_FINAL))
-    kept.note(outcome(3.0, *[fold(9.0, predicting=8.0)] * 2), goal)
     assert kept.search_ends() == pytest.approx(100.0 - (ENSEMBLE_SHARE * 100.0 - QUICK_FINAL))
+    one = AROUND * 2 * 0.8 * 0.5
+    for number in range(2):
+        kept.note(outcome(2.0 + number, *[fold(1.0, predicting=0.8)] * 2), goal)
+    assert kept.search_ends() == pytest.approx(100.0 - (2 * one - QUICK_FINAL))
+    kept.note(outcome(4.0, *[fold(9.0, predicting=8.0)] * 2), goal)
+    assert kept.search_ends() == pytest.approx(100.0 - (ENSEMBLE_SHARE * 100.0 - QUICK_FINAL))
+
+
+def test_members_that_learned_from_a_part_of_the_rows_have_more_time_to_be_fitted_again() -> None:
+    kept, goal = shares(ensemble=True, final_fit="by_time", workers=2, folds=3), Goal("rmse")
+    most = 100.0 - (REFIT_SHARE * 100.0 - QUICK_FINAL)
+    assert kept.search_ends() == pytest.approx(most)
+    together = 6.0 * 4 / 3 / (2 * EFFICIENCY)
+    kept.note(outcome(2.0, *[fold(6.0)] * 3), goal)
+    kept.note(outcome(3.0, *[fold(6.0)] * 3), goal)
+    assert kept.search_ends() == pytest.approx(100.0 - (2 * together - QUICK_FINAL))
+    kept.note(outcome(4.0, *[fold(60.0)] * 3), goal)
+    assert kept.search_ends() == pytest.approx(most)
+    assert shares(ensemble=True, final_fit="by_time", folds=4).search_ends() > most
+
+
+def test_time_is_kept_for_the_best_candidates_whatever_the_others_cost() -> None:
+    kept, goal = shares(ensemble=True, final_fit="by_time", folds=1), Goal("rmse")
+    for number in range(USUAL_MEMBERS):
+        kept.note(outcome(float(number), fold(0.5)), goal)
+    before = kept.search_ends()
+    kept.note(outcome(100.0, fold(20.0)), goal)
+    assert kept.search_ends() == before
+    kept.note(outcome(-1.0, fold(20.0)), goal)
+    assert kept.search_ends() < before
+
+
+def test_candidates_come_before_folds_as_soon_as_enough_rows_are_judged() -> None:
+    dealt = shares()
+    assert dealt.affordable_folds(0.1, 8, judged=10_000) == 8
+    assert dealt.affordable_folds(1.0, 8, judged=10_000) == 3
+    assert dealt.affordable_folds(1.0, 8, judged=ENOUGH_JUDGED // 5) == 5
+    assert dealt.affordable_folds(1.0, 8, judged=10) == 8
+    assert dealt.affordable_folds(4.0, 8, judged=10) == 2
+    assert dealt.affordable_folds(4.0, 8, judged=10_000) == 1
+    assert dealt.affordable_folds(400.0, 8, judged=10) == 1
+
+
+def test_no_fit_takes_longer_than_one_on_all_rows_may_afterwards() -> None:
+    dealt = shares(folds=1)
+    assert dealt.deadline(0.0, 1, 1, gradual=True) == pytest.approx(LONGEST_FINAL_FIT * 100.0 * 3 / 4)
+    assert dealt.deadline(0.0, 8, 8, gradual=True) < dealt.deadline(0.0, 8, 4, gradual=True)
+
+
+def test_a_fit_stops_so_early_that_it_can_still_answer() -> None:
+    dealt = shares(ensemble=True, final_fit="by_time", folds=1)
+    ends = dealt.search_ends()
+    assert dealt.deadline(ends - 10.0, 1, 1, gradual=True) == pytest.approx(ends - ANSWERING * 10.0)
 
 
 def test_a_quick_final_model_takes_nothing_from_the_search() -> None:
@@ -60,6 +118,9 @@ def test_a_member_predicts_with_the_models_of_its_folds_or_is_fitted_again() -> 
     assert cost().member(folds) == pytest.approx(AROUND * 2.0 * 0.5)
     again = 3.0 * 4 / 3 + AROUND * 1.0 * 0.5
     assert cost().single(folds) == pytest.approx(again)
-    assert cost(bag=False).member(folds) == pytest.approx(again)
+    assert cost(final_fit="refit").member(folds) == pytest.approx(again)
+    assert cost(final_fit="by_time").member(folds) == pytest.approx(AROUND * 2.0 * 0.5)
+    assert cost(workers=2).member(folds) == pytest.approx(AROUND * 2.0 * 0.5 / (2 * EFFICIENCY))
+    assert cost(workers=2).refitted(folds) == pytest.approx(again / (2 * EFFICIENCY))
     assert cost().member([fold(3.0, 1.0), fold(5.0, 1.0, model=TOO_LARGE)]) == pytest.approx(again)
     assert cost(threads=2).single(folds) == pytest.approx(3.0 * 4 / 3 / SPEED_UP + AROUND * 1.0 * 0.5)
