@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import ClassVar, Final
 
 import numpy as np
@@ -33,7 +33,7 @@ from mt_assets.trainer.load_check import check_elsewhere
 from mt_assets.trainer.memory import give_back
 from mt_assets.trainer.model import ModelFacts, TabularModel, TrainedModel, library_versions, seconds_of
 from mt_assets.trainer.planning.plan import TrainingPlan
-from mt_assets.trainer.search.final_cost import judged_rows
+from mt_assets.trainer.search.final_cost import judged_rows, members_at_once
 from mt_assets.trainer.search.fold_fits import Fitted, fit_estimator, fit_setting
 from mt_assets.trainer.search.result import BestParams, FoldRows, Member, StudyResult
 from mt_assets.trainer.store.record import Record
@@ -93,7 +93,7 @@ def train_final(
     preprocessor : TablePreprocessor
         Cloned unfitted; its encoding is replaced by what the algorithm wants.
     folder : pathlib.Path, optional
-        That of the search, with the fold models that an ensemble is made of where the plan wants a bag of them.
+        That of the search, with the fold models of members that are not fitted again.
 
     Raises
     ------
@@ -198,16 +198,35 @@ def _fit_members(
     splits: Splits,
     preprocessor: TablePreprocessor,
 ) -> list[tuple[TablePreprocessor, Fitted]]:
-    """Fit members on all learning rows: as many at once as in the search, with one encoding at a time in memory."""
-    fitted: dict[int, tuple[TablePreprocessor, Fitted]] = {}
-    encodings = {member.trial_number: encoding_of(algorithm(member.algorithm), member.params) for member in members}
-    for encoding in dict.fromkeys(encodings.values()):
-        encoded = _encoded(encoding, frame, profile, preprocessor)
-        own = [member for member in members if encodings[member.trial_number] == encoding]
-        with ThreadPoolExecutor(plan.workers) as pool:  # estimators leave Python's lock while they fit
-            for member, made in zip(own, pool.map(partial(_fit, plan, encoded, profile, splits), own), strict=True):
-                fitted[member.trial_number] = encoded.encoder, _of_several_classes(made, frame, profile)
-    return [fitted[member.trial_number] for member in members]
+    """Fit members on all learning rows, several at once; those that want rows encoded alike share them."""
+    wanted = [encoding_of(algorithm(member.algorithm), member.params) for member in members]
+    encodings = {encoding: _Shared(wanted.count(encoding)) for encoding in wanted}
+
+    def fit(member: Member, encoding: Encoding) -> tuple[TablePreprocessor, Fitted]:
+        shared = encodings[encoding]
+        encoded = shared.take(lambda: _encoded(encoding, frame, profile, preprocessor))
+        with threadpool_limits(limits=plan.threads):  # each thread has a limit of its own
+            made = _fit(plan, encoded, profile, splits, member)
+        return encoded.encoder, _of_several_classes(made, frame, profile)
+
+    with ThreadPoolExecutor(members_at_once(plan, splits)) as pool:  # estimators leave Python's lock while they fit
+        return list(pool.map(fit, members, wanted))
+
+
+class _Shared:
+    """Encoded rows that so many fits want: made for the first, and forgotten with the last."""
+
+    def __init__(self, wanted: int) -> None:
+        self._left = wanted
+        self._lock = Lock()
+        self._made: _Encoded | None = None
+
+    def take(self, make: Callable[[], _Encoded]) -> _Encoded:
+        with self._lock:
+            made = self._made or make()
+            self._left -= 1
+            self._made = made if self._left else None
+            return made
 
 
 def _of_several_classes(fitted: Fitted, frame: pd.DataFrame, profile: DataProfile) -> Fitted:

@@ -152,8 +152,9 @@ class Algorithm(ABC):
         categories : int
             How many of the last columns are level numbers of categories.
         deadline : float, optional
-            In `time.monotonic()` seconds: boosters and networks begin no round after it, but for `LEAST_ROUNDS`, and
-            keep the best of those so far. Other estimators take the time that they take.
+            In `time.monotonic()` seconds: boosters begin no round after it, but for `LEAST_ROUNDS`, networks no epoch
+            that would end after it, but for two, and keep the best of those so far; forests keep the trees that they
+            have. Other estimators take the time that they take.
         checkpoint : Checkpoint, optional
             Where long fits of LightGBM, XGBoost, CatBoost and networks note how far they have come, and go on from
             after they were killed, to exactly what they would have become. Others begin again.

@@ -20,8 +20,8 @@ EVERY_S: Final = 30.0
 """Between two checkpoints: a kill costs half of it in the mean, and a write of megabytes is nothing beside it."""
 
 LONG_CELLS: Final = 5_000_000
-"""Rows x features x trees a round from which on boosting is prepared to be gone on with. Of smaller tables even the
-2,000 rounds of LightGBM that are the most take about a minute, and usual fits a few seconds."""
+"""Rows x features x trees a round from which on boosting is prepared to be gone on with. Of smaller tables 2,000
+rounds of LightGBM, which few need, take about a minute, and usual fits a few seconds."""
 
 SUFFIX: Final = ".checkpoint"
 

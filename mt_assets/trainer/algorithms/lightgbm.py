@@ -23,8 +23,9 @@ from mt_assets.trainer.algorithms.checkpoint import Checkpoint, as_array
 from mt_assets.trainer.algorithms.pipeline import GENERATED
 from mt_assets.trainer.algorithms.progress import Progress
 
-MAX_ROUNDS: Final = 5_000
-"""Enough for early stopping to be what ends the fit, but at the slowest learning rates."""
+MAX_ROUNDS, USUAL_ROUNDS = 5_000, 2_000
+"""Enough for early stopping to be what ends the fit, but at the slowest learning rates; and those that few need more
+than, which memory is estimated for."""
 
 SEGMENT: Final = 20
 """Rounds between which a long fit can be gone on with."""
@@ -214,7 +215,7 @@ class LightGBM(Algorithm):
 
     def memory(self, setting: FitSetting, params: Mapping[str, Any], rows: int, columns: int) -> float:
         """Bins of one byte for each cell, and of the rows that it stops on; sums of gradients in double precision."""
-        leaves, rounds = int(params["num_leaves"]), int(params.get("n_estimators", MAX_ROUNDS))
+        leaves, rounds = int(params["num_leaves"]), int(params.get("n_estimators", USUAL_ROUNDS))
         return boosting_bytes(setting, rows, columns, cell=2, leaves=leaves, rounds=rounds, histogram=16)
 
     def with_iterations(self, params: Mapping[str, Any], iterations: int | None) -> Params:

@@ -23,8 +23,9 @@ from mt_assets.trainer.algorithms.algorithm import (
 from mt_assets.trainer.algorithms.checkpoint import Checkpoint, as_array
 from mt_assets.trainer.algorithms.progress import Progress
 
-MAX_ROUNDS: Final = 5_000
-"""Enough for early stopping to be what ends the fit, but at the slowest learning rates."""
+MAX_ROUNDS, USUAL_ROUNDS = 5_000, 2_000
+"""Enough for early stopping to be what ends the fit, but at the slowest learning rates; and those that few need more
+than, which memory is estimated for."""
 
 
 DEFAULT_RATE: Final = 0.3
@@ -146,7 +147,7 @@ class XGBoost(Algorithm):
 
     def memory(self, setting: FitSetting, params: Mapping[str, Any], rows: int, columns: int) -> float:
         """A copy in single precision beside the bins; every level of a tree has the histograms of its leaves."""
-        leaves, rounds = 2 ** int(params["max_depth"]), int(params.get("n_estimators", MAX_ROUNDS))
+        leaves, rounds = 2 ** int(params["max_depth"]), int(params.get("n_estimators", USUAL_ROUNDS))
         return boosting_bytes(setting, rows, columns, cell=12, leaves=leaves, rounds=rounds, histogram=16)
 
     def with_iterations(self, params: Mapping[str, Any], iterations: int | None) -> Params:

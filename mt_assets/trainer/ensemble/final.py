@@ -89,7 +89,7 @@ def assemble(
     assembly, again = Assembly(), []
     with ExitStack() as stack:
         fits = None
-        if folder is not None and not all(member.refit for member in best.ensemble):
+        if folder is not None and plan.final_fit != "refit":
             scratch = stack.enter_context(scratch_folder(folder))
             fits = FoldFits(plan, table, profile, splits, preprocessor, FoldCache(folder / FOLDS_FOLDER), scratch)
         for member in best.ensemble:
@@ -164,7 +164,8 @@ def forget_fold_models(best: BestParams, folder: Path) -> None:
         That of the search; the caller holds the model's lock.
     """
     cache = FoldCache(folder / FOLDS_FOLDER)
-    kept = [result for member in best.ensemble for key in member.fold_keys if (result := cache.get(key))]
+    averaged = [member for member in best.ensemble if not member.refit]
+    kept = [result for member in averaged for key in member.fold_keys if (result := cache.get(key))]
     FoldModels(cache.folder, keep=False).keep_only(
         {result.key for result in kept}, {result.preprocessor for result in kept}
     )

@@ -124,7 +124,7 @@ FINAL_FIT = RuleTable(
             "Time is limited: where it is enough for trials on four folds or more, each member of an ensemble keeps its"
             " fold models, averaged; where it is not, members are fitted once on all learning rows as long as there is"
             " time, and the others keep what they have.",
-            "options.timeBudget",
+            "validationStrategy.folds",
             ("strategy", "folds", "time_budget", "search_timeout"),
         ),
         Rule(

@@ -228,8 +228,8 @@ FOLDS = RuleTable(
             "folds.time",
             lambda f: f.time_limited and f.folds > 1,
             "by_time",
-            "Time is limited: one fit is measured first, and trials run on as many of the {facts.folds} folds as leave"
-            " room for a dozen candidates.",
+            "Time is limited: one fit is measured first, and trials run on as many of the {facts.folds} folds as it"
+            " takes to rank candidates, and leave room for a dozen; on more where there is time for forty.",
             "validationStrategy.folds",
             ("folds", "time_budget", "search_timeout"),
         ),

@@ -10,8 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+import joblib
+
 from mt_assets.trainer.data.splits import Splits
 from mt_assets.trainer.planning.ensemble_rules import LEAST_FOLDS
+from mt_assets.trainer.planning.model_rules import MANY_ROWS
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.search.candidate import FoldResult
 from mt_assets.trainer.search.fold_models import TOO_LARGE
@@ -44,15 +47,15 @@ class FinalCost:
         See `TrainingPlan`.
     threads : int
         Of a final fit; those on folds have one.
-    workers : int
-        Members of an ensemble that are fitted at once.
+    at_once : int
+        Members of an ensemble that are fitted, and predict, at the same time.
     """
 
     growth: float
     judged: float
     final_fit: Literal["bag", "refit", "by_time"]
     threads: int
-    workers: int
+    at_once: int
 
     @classmethod
     def of(cls, plan: TrainingPlan, splits: Splits) -> FinalCost:
@@ -66,7 +69,7 @@ class FinalCost:
             judged=judged_rows(splits) / validation,
             final_fit=plan.final_fit,
             threads=plan.threads,
-            workers=plan.workers,
+            at_once=members_at_once(plan, splits),
         )
 
     def better_refitted(self, folds: int) -> bool:
@@ -77,25 +80,40 @@ class FinalCost:
         """Of a candidate in an ensemble, at least: the folds' models predict, where they are kept."""
         if self.final_fit == "refit" or any(result.model == TOO_LARGE for result in results):
             return self.refitted(results)
-        return self._judging(sum(result.predicting for result in results)) / self._at_once
+        return self._judging(sum(result.predicting for result in results), self._faster)
 
     def refitted(self, results: Sequence[FoldResult]) -> float:
         """Of a candidate in an ensemble that is fitted once on all learning rows, while others are."""
-        return self.single(results) / self._at_once
+        return self._fitting(results) / self._faster + self._judging(_mean_predicting(results), self._faster)
 
     def single(self, results: Sequence[FoldResult]) -> float:
         """Of a candidate alone, fitted once on all learning rows."""
-        predicting = sum(result.predicting for result in results) / len(results)
-        fitting = sum(result.seconds for result in results) / len(results) - predicting
-        faster = SPEED_UP if self.threads > 1 else 1.0
-        return fitting * self.growth / faster + self._judging(predicting)
+        return self._fitting(results) + self._judging(_mean_predicting(results))
 
     @property
-    def _at_once(self) -> float:
-        return max(1.0, EFFICIENCY * self.workers)
+    def _faster(self) -> float:
+        return max(1.0, EFFICIENCY * self.at_once)
 
-    def _judging(self, predicting: float) -> float:
-        return AROUND * predicting * self.judged
+    def _fitting(self, results: Sequence[FoldResult]) -> float:
+        fitting = sum(result.seconds for result in results) / len(results) - _mean_predicting(results)
+        return fitting * self.growth / (SPEED_UP if self.threads > 1 else 1.0)
+
+    def _judging(self, predicting: float, faster: float = 1.0) -> float:
+        """What is stored, read and explained goes at its own pace, however many models predict at once."""
+        return (AROUND - 1 + 1 / faster) * predicting * self.judged
+
+
+def _mean_predicting(results: Sequence[FoldResult]) -> float:
+    return sum(result.predicting for result in results) / len(results)
+
+
+def members_at_once(plan: TrainingPlan, splits: Splits) -> int:
+    """How many members of an ensemble are fitted at the same time: as many as in the search, but one by one of series
+    and of so many rows that their matrices would fill the memory.
+    """
+    if plan.task == "time_series" or len(splits.learning) > MANY_ROWS:
+        return 1
+    return min(plan.workers, joblib.cpu_count())
 
 
 def judged_rows(splits: Splits) -> int:

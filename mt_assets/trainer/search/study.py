@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState
@@ -31,11 +32,14 @@ from mt_assets.trainer.data.splits import Splits
 from mt_assets.trainer.data.table import Table
 from mt_assets.trainer.evaluation.goal import Goal
 from mt_assets.trainer.evaluation.metrics import DIRECTION
+from mt_assets.trainer.evaluation.predictions import fold_truth
 from mt_assets.trainer.features.preprocessor import TablePreprocessor
 from mt_assets.trainer.forecasting.preprocessing import SeriesPreprocessor
 from mt_assets.trainer.memory import give_back
 from mt_assets.trainer.planning.decision import Decision
+from mt_assets.trainer.planning.ensemble_rules import BAGGED
 from mt_assets.trainer.planning.plan import TrainingPlan
+from mt_assets.trainer.planning.search_rules import RARE_ROWS
 from mt_assets.trainer.search.candidate import Candidate, CandidateResult, FoldCache, FoldResult, content_key
 from mt_assets.trainer.search.failing import all_failed, failures_told, may_succeed_alone, stopped
 from mt_assets.trainer.search.final_cost import FinalCost
@@ -59,7 +63,7 @@ from mt_assets.trainer.search.selection import (
 )
 from mt_assets.trainer.search.space import SearchSpace
 from mt_assets.trainer.search.tasks import Failure, Job, Task
-from mt_assets.trainer.search.time_shares import TimeShares
+from mt_assets.trainer.search.time_shares import ENOUGH_JUDGED, TimeShares
 from mt_assets.trainer.search.warm_start import WarmStart
 from mt_assets.trainer.search.workers import Lost, WorkerPool
 from mt_assets.trainer.store.atomic import sweep
@@ -137,7 +141,8 @@ def run_search(
         job = Job(plan, table, profile, splits, preprocessor, cache.folder, scratch)
         fits = fits_of(job)
         give_back()  # all of the table was read for its digest
-        search = _Search(plan, splits, fits, plan.seed if seed is None else seed, progress, warm)
+        judged = _judged(table, profile, splits) if plan.folds_by_time else 1
+        search = _Search(plan, splits, fits, plan.seed if seed is None else seed, progress, warm, judged)
         search.open(folder, storage_url, limited=deadline is not None or plan.timeout is not None)
         stopped_by: StoppedBy = search.ended
         if not search.done:
@@ -166,6 +171,7 @@ class _Search:
         seed: int,
         progress: Callable[[SearchProgress], None] | None,
         warm: WarmStart | None,
+        judged: int,
     ) -> None:
         spaces = {name: fits.space(name, plan.search_space.get(name, {})) for name in plan.algorithms}
         self.plan = plan
@@ -173,6 +179,7 @@ class _Search:
         self.seed = seed
         self.progress = progress
         self.warm = warm
+        self.judged = judged
         wanted = plan.n_trials if plan.search_enabled else len(plan.algorithms)
         self.space = SearchSpace(
             {name: space for name, (space, _) in spaces.items()},
@@ -244,12 +251,12 @@ class _Search:
     def run(self, pool: WorkerPool, deadline: float | None, meanwhile: Callable[[], None] | None) -> StoppedBy:
         """Run trials until all are done or time is up; say which."""
         began, before = time.monotonic(), self.ledger.elapsed
-        limit = float("inf") if deadline is None else deadline
+        limit = rest_begins = float("inf") if deadline is None else deadline
         if self.plan.timeout is not None:
             limit = min(limit, began + self.plan.timeout - before)
         if limit < float("inf"):
             self.shares = TimeShares(
-                began, limit, self.plan.workers, self.final_cost, self.plan.ensemble, len(self.fits.folds)
+                began, limit, rest_begins, self.plan.workers, self.final_cost, self.plan.ensemble, len(self.fits.folds)
             )
             self._choose_folds(pool)
         while not self.done:
@@ -268,7 +275,7 @@ class _Search:
         return self.ended
 
     def _choose_folds(self, pool: WorkerPool) -> None:
-        """Measure a fit, once, and run trials on as many folds as the time has room for."""
+        """Measure a fit, once, and run trials on as many folds as that leaves time for."""
         assert self.shares is not None
         measured = self.ledger.measured
         if measured is None and self.plan.folds_by_time and not self.complete:
@@ -284,9 +291,8 @@ class _Search:
                 answered = pool.answers(float("inf"))
                 answer = next((answer for task, answer in answered if task.trial == PILOT), None)
             seconds = answer.seconds if isinstance(answer, FoldResult) else time.monotonic() - began
-            judged = len(self.fits.folds[0].validation)
-            folds = self.shares.affordable_folds(seconds, len(self.fits.folds), judged)
-            measured = {"algorithm": name, "seconds": seconds, "folds": folds}
+            folds = self.shares.affordable_folds(seconds, len(self.fits.folds), self.judged)
+            measured = {"algorithm": name, "seconds": seconds, "folds": folds, "judged": self.judged}
             self.ledger.measure(measured)
         if measured is not None:
             self.folds_used = _folds_used(measured, len(self.fits.folds), self.plan.task)
@@ -308,7 +314,8 @@ class _Search:
         if self.shares is None:
             return task
         before = [each for each in self.opened if each.number <= task.trial]  # its own fits come after theirs
-        left = sum(len(self.fits.rungs) + len(self.fits.folds) - len(each.answers) for each in before)
+        fits = len(self.fits.rungs) + len(self.fits.folds)
+        left = max(1, sum(fits - len(each.answers) for each in before))
         gradual = learner(task.candidate.algorithm, self.plan.task).gradual
         deadline = self.shares.deadline(time.monotonic(), left, len(self.fits.folds), gradual=gradual)
         return replace(task, deadline=deadline, must_end=self.complete)
@@ -393,6 +400,7 @@ class _Search:
         if isinstance(outcome, Failure):
             # One candidate that cannot be fitted must not end a search; `result` raises where none can.
             self.ledger.fail(each, outcome.error)
+            self.careful = [task for task in self.careful if task.trial != each.number]
         else:
             self.ledger.finish(each, outcome, constrained=bool(self.plan.constraints))
             self.complete = self.complete or not outcome.pruned
@@ -465,21 +473,33 @@ class _Search:
         )  # fmt: skip
 
 
+def _judged(table: Table, profile: DataProfile, splits: Splits) -> int:
+    """How many rows a fold judges candidates by: fewer of a rare class, next to none of groups and of dated rows."""
+    if splits.strategy not in BAGGED:
+        return 1
+    y = fold_truth(table, profile, splits, 1)[0]
+    if not profile.target.classes:
+        return len(y)
+    counts = np.bincount(y.astype(np.int64))
+    return min(len(y), int(counts[counts > 0].min()) * ENOUGH_JUDGED // RARE_ROWS)
+
+
 def _folds_used(measured: dict[str, Any], folds: int, task: str) -> tuple[Decision, ...]:
     """On how many folds trials run in limited time, and by what measurement."""
     used, slow = measured["folds"], measured["folds"] < folds
+    judges = f"each fold judges by {measured['judged']:,} rows"
     return (
         Decision(
             decision="folds_used",
             value=used,
             rule="folds.measured" if slow else "folds.all_in_time",
-            reason=f"A fit of {learner(measured['algorithm'], task).display} takes {measured['seconds']:.2g} s here, "
+            reason=f"A fit of {learner(measured['algorithm'], task).display} takes {measured['seconds']:.2g} s here"
             + (
-                f"so that each trial runs on {used} of the {folds} folds."
+                f" and {judges}, so that each trial runs on {used} of the {folds} folds."
                 if slow
-                else f"and all {folds} folds have time."
+                else f", and all {folds} folds have time."
             ),
-            evidence={"seconds": round(measured["seconds"], 3), "folds": folds},
+            evidence={"seconds": round(measured["seconds"], 3), "folds": folds, "judged": measured["judged"]},
             override="validationStrategy.folds",
         ),
     )

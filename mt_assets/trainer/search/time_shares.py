@@ -63,6 +63,8 @@ class TimeShares:
     ----------
     began, limit : float
         When it began, and when it has to be over, by `time.monotonic()`.
+    rest_begins : float
+        When what comes after the final fit has to begin; infinite where the search alone is limited.
     workers : int
         Fits at once.
     final : FinalCost
@@ -74,6 +76,7 @@ class TimeShares:
 
     began: float
     limit: float
+    rest_begins: float
     workers: int
     final: FinalCost
     ensemble: bool
@@ -110,7 +113,7 @@ class TimeShares:
             share = REFIT_SHARE if self.final.better_refitted(self.folds) else ENSEMBLE_SHARE
             together = sum(member for _, _, member in self._best) if self._best else time
             kept = max(kept, min(together, share * time))
-        return self.limit - max(kept - QUICK_FINAL, 0.0)
+        return min(self.limit, self.rest_begins - max(kept - QUICK_FINAL, 0.0))
 
     def deadline(self, now: float, folds_left: int, folds: int, *, gradual: bool) -> float:
         """When a fit has to be over, so that its trial ends in time with no more than its share.

@@ -287,6 +287,18 @@ def test_few_folds_fit_each_member_once_on_everything(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.model"))
 
 
+def test_members_are_the_same_however_many_are_fitted_at_once(tmp_path: Path) -> None:
+    algorithms = [*ALGORITHMS, "gradient_boosting", "extra_trees"]
+    training = search(customers(), tmp_path, algorithms, validationStrategy={"type": "kfold", "folds": 3})
+    assert training.plan.final_fit == "refit"
+    assert len({member.algorithm for member in training.best.ensemble}) > 2
+    scores = [
+        replace(training, plan=training.plan.model_copy(update={"workers": workers})).final().model
+        for workers in (1, 2)
+    ]
+    np.testing.assert_array_equal(*[model.scores(training.test_rows) for model in scores])
+
+
 def test_on_few_folds_in_limited_time_members_are_fitted_again_as_long_as_there_is_time(tmp_path: Path) -> None:
     limits = {"hyperparameterSearch": {"nTrials": 6, "sampler": "random", "timeout": 300}}
     training = search(customers(), tmp_path, ALGORITHMS, **limits, validationStrategy={"type": "kfold", "folds": 3})
@@ -325,7 +337,7 @@ def test_a_model_too_large_to_keep_is_fitted_once(tmp_path: Path) -> None:
 
 
 def test_members_that_were_judged_on_one_fold_give_the_model_of_it(tmp_path: Path) -> None:
-    """Where time is so short that trials run on one fold, nothing is fitted again, and it is told."""
+    """Where time is so short that trials run on one fold, and that they cannot be fitted again, it is told."""
     training = search(customers(), tmp_path, ALGORITHMS)
     members = [member.model_copy(update={"fold_keys": member.fold_keys[:1]}) for member in training.best.ensemble]
     training = replace(training, best=training.best.model_copy(update={"ensemble": tuple(members)}))

@@ -1,5 +1,6 @@
 """How a limited time is dealt out to folds, fits and the final model."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -31,11 +32,11 @@ def outcome(score: float, *folds: FoldResult) -> CandidateResult:
 
 
 def cost(**changes: Any) -> FinalCost:
-    return FinalCost(**{"growth": 4 / 3, "judged": 0.5, "final_fit": "bag", "threads": 1, "workers": 1} | changes)
+    return FinalCost(**{"growth": 4 / 3, "judged": 0.5, "final_fit": "bag", "threads": 1, "at_once": 1} | changes)
 
 
 def shares(*, ensemble: bool = False, folds: int = 8, **changes: Any) -> TimeShares:
-    return TimeShares(0.0, 100.0, 2, cost(**changes), ensemble, folds=folds)
+    return TimeShares(0.0, 100.0, 100.0, 2, cost(**changes), ensemble, folds=folds)
 
 
 def test_the_final_fit_of_the_best_candidate_has_time() -> None:
@@ -61,7 +62,7 @@ def test_an_ensemble_that_predicts_slowly_has_time_up_to_a_share() -> None:
 
 
 def test_members_that_learned_from_a_part_of_the_rows_have_more_time_to_be_fitted_again() -> None:
-    kept, goal = shares(ensemble=True, final_fit="by_time", workers=2, folds=3), Goal("rmse")
+    kept, goal = shares(ensemble=True, final_fit="by_time", at_once=2, folds=3), Goal("rmse")
     most = 100.0 - (REFIT_SHARE * 100.0 - QUICK_FINAL)
     assert kept.search_ends() == pytest.approx(most)
     together = 6.0 * 4 / 3 / (2 * EFFICIENCY)
@@ -98,7 +99,13 @@ def test_candidates_come_before_folds_as_soon_as_enough_rows_are_judged() -> Non
 def test_no_fit_takes_longer_than_one_on_all_rows_may_afterwards() -> None:
     dealt = shares(folds=1)
     assert dealt.deadline(0.0, 1, 1, gradual=True) == pytest.approx(LONGEST_FINAL_FIT * 100.0 * 3 / 4)
-    assert dealt.deadline(0.0, 8, 8, gradual=True) < dealt.deadline(0.0, 8, 4, gradual=True)
+
+
+def test_where_the_search_alone_is_limited_nothing_of_its_time_is_kept() -> None:
+    for rest_begins in (math.inf, 130.0):
+        alone = TimeShares(0.0, 100.0, rest_begins, 2, cost(final_fit="by_time"), ensemble=True, folds=1)
+        alone.note(outcome(2.0, fold(9.0)), Goal("rmse"))
+        assert alone.search_ends() == 100.0
 
 
 def test_a_fit_stops_so_early_that_it_can_still_answer() -> None:
@@ -120,7 +127,9 @@ def test_a_member_predicts_with_the_models_of_its_folds_or_is_fitted_again() -> 
     assert cost().single(folds) == pytest.approx(again)
     assert cost(final_fit="refit").member(folds) == pytest.approx(again)
     assert cost(final_fit="by_time").member(folds) == pytest.approx(AROUND * 2.0 * 0.5)
-    assert cost(workers=2).member(folds) == pytest.approx(AROUND * 2.0 * 0.5 / (2 * EFFICIENCY))
-    assert cost(workers=2).refitted(folds) == pytest.approx(again / (2 * EFFICIENCY))
+    faster = 2 * EFFICIENCY
+    judging = AROUND - 1 + 1 / faster
+    assert cost(at_once=2).member(folds) == pytest.approx(judging * 2.0 * 0.5)
+    assert cost(at_once=2).refitted(folds) == pytest.approx(3.0 * 4 / 3 / faster + judging * 1.0 * 0.5)
     assert cost().member([fold(3.0, 1.0), fold(5.0, 1.0, model=TOO_LARGE)]) == pytest.approx(again)
     assert cost(threads=2).single(folds) == pytest.approx(3.0 * 4 / 3 / SPEED_UP + AROUND * 1.0 * 0.5)
