@@ -42,7 +42,7 @@ FINAL_SHARE: Final = 0.35
 LONGEST_FINAL_FIT: Final = 0.25
 """Of the time: a fit ends so early that one on all learning rows takes no longer, which leaves time to predict."""
 
-ENSEMBLE_SHARE, REFIT_SHARE = 0.05, 0.3
+ENSEMBLE_SHARE, REFIT_SHARE = 0.05, 0.35
 """Of the time, that is kept for an ensemble at most, where one candidate does not need more: the last twentieth of a
 search gains less than the members that it would cost. More where members have learned from a part of the rows and are
 to be fitted on all of them."""
