@@ -292,7 +292,7 @@ class _Search:
                 answer = next((answer for task, answer in answered if task.trial == PILOT), None)
             seconds = answer.seconds if isinstance(answer, FoldResult) else time.monotonic() - began
             folds = self.shares.affordable_folds(seconds, len(self.fits.folds), self.judged)
-            measured = {"algorithm": name, "seconds": seconds, "folds": folds, "judged": self.judged}
+            measured = {"algorithm": name, "seconds": seconds, "folds": folds}
             self.ledger.measure(measured)
         if measured is not None:
             self.folds_used = _folds_used(measured, len(self.fits.folds), self.plan.task)
@@ -487,19 +487,19 @@ def _judged(table: Table, profile: DataProfile, splits: Splits) -> int:
 def _folds_used(measured: dict[str, Any], folds: int, task: str) -> tuple[Decision, ...]:
     """On how many folds trials run in limited time, and by what measurement."""
     used, slow = measured["folds"], measured["folds"] < folds
-    judges = f"each fold judges by {measured['judged']:,} rows"
     return (
         Decision(
             decision="folds_used",
             value=used,
             rule="folds.measured" if slow else "folds.all_in_time",
-            reason=f"A fit of {learner(measured['algorithm'], task).display} takes {measured['seconds']:.2g} s here"
+            reason=f"A fit of {learner(measured['algorithm'], task).display} takes {measured['seconds']:.2g} s here, "
             + (
-                f" and {judges}, so that each trial runs on {used} of the {folds} folds."
+                f"so that each trial runs on {used} of the {folds} folds, which rank candidates or leave"
+                " room for a dozen."
                 if slow
-                else f", and all {folds} folds have time."
+                else f"and all {folds} folds have time."
             ),
-            evidence={"seconds": round(measured["seconds"], 3), "folds": folds, "judged": measured["judged"]},
+            evidence={"seconds": round(measured["seconds"], 3), "folds": folds},
             override="validationStrategy.folds",
         ),
     )
