@@ -158,7 +158,7 @@ def _single(
     splits: Splits,
     preprocessor: TablePreprocessor,
 ) -> _Made:
-    encoded = _encoded(encoding_of(algorithm(best.algorithm), best.params), frame, profile, preprocessor)
+    encoded = _encoded(_encoding_for(best), frame, profile, preprocessor)
     fitted = _of_several_classes(_fit(plan, encoded, profile, splits, best), frame, profile)
     rows = encoded.encoder.rows_seen_
     del encoded.encoder.rows_seen_  # stands in `TrainedModel.rows`; a model that is handed out need not carry it
@@ -199,7 +199,7 @@ def _fit_members(
     preprocessor: TablePreprocessor,
 ) -> list[tuple[TablePreprocessor, Fitted]]:
     """Fit members on all learning rows, several at once; those that want rows encoded alike share them."""
-    wanted = [encoding_of(algorithm(member.algorithm), member.params) for member in members]
+    wanted = [_encoding_for(member) for member in members]
     encodings = {encoding: _Shared(wanted.count(encoding)) for encoding in wanted}
 
     def fit(member: Member, encoding: Encoding) -> tuple[TablePreprocessor, Fitted]:
@@ -299,7 +299,7 @@ def learning_curve(
             if deadline is not None and began + expected > deadline:
                 break
             frame = _rows(table, order[: max(2, round(share * len(order)))], profile)
-            encoded = _encoded(encoding_of(algorithm(best.algorithm), best.params), frame, profile, preprocessor)
+            encoded = _encoded(_encoding_for(best), frame, profile, preprocessor)
             fitted = _fit(plan, encoded, profile, splits, best)
             prediction = fitted.predict(encoded.encoder.transform(validation), len(profile.target.classes))
             counts.append(len(frame))
@@ -331,6 +331,10 @@ class _Encoded:
     encoder: TablePreprocessor
     X: np.ndarray
     y: np.ndarray
+
+
+def _encoding_for(best: BestParams | Member) -> Encoding:
+    return encoding_of(algorithm(best.algorithm), best.params)
 
 
 def _encoded(

@@ -119,12 +119,11 @@ class NeuralNetwork(Algorithm):
         """
         many = setting.rows >= MANY_ROWS
         rate = 5e-3 if many or setting.n_classes > 2 else 2e-3
-        members, (width, decay, dropout) = (2, (256, 1e-3, 0.1)) if many else (8, (64, 3e-2, 0.3))
+        wide = self._point(0.8 * rate, 256, 2, 4, weight_decay=1e-3, dropout=0.1, frequencies=0.1)
+        held_back = self._point(0.8 * rate, 64, 2, 8, weight_decay=3e-2, dropout=0.3, frequencies=0.1)
         points = (
-            self._point(rate, 128, 2, members, weight_decay=1e-3, dropout=0.1, frequencies=0.1),
-            self._point(
-                0.8 * rate, width, 2, 2 * members if many else 8, weight_decay=decay, dropout=dropout, frequencies=0.1
-            ),
+            self._point(rate, 128, 2, 2 if many else 8, weight_decay=1e-3, dropout=0.1, frequencies=0.1),
+            wide if many else held_back,
             self._point(5e-4, 192, 3, 4, weight_decay=1e-2, dropout=0.2, frequencies=0.0),
         )
         space = self.space(setting)

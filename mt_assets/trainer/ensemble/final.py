@@ -89,7 +89,8 @@ def assemble(
     assembly, again = Assembly(), []
     with ExitStack() as stack:
         fits = None
-        if folder is not None and plan.final_fit != "refit":
+        averaged = plan.final_fit != "refit" and not all(member.refit for member in best.ensemble)
+        if folder is not None and averaged:
             scratch = stack.enter_context(scratch_folder(folder))
             fits = FoldFits(plan, table, profile, splits, preprocessor, FoldCache(folder / FOLDS_FOLDER), scratch)
         for member in best.ensemble:
