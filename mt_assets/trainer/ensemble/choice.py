@@ -60,23 +60,17 @@ def with_ensemble(
     """
     if not plan.ensemble:
         return best
-    cache, goal = FoldCache(folder / FOLDS_FOLDER), Goal.of(plan, profile.target.positive)
+    goal = Goal.of(plan, profile.target.positive)
     of_best = next(trial for trial in study.trials if trial.number == best.trial_number)
-    positions = [np.sort(fold.validation) for fold in splits.folds[: len(of_best.fold_keys)]]
-    y = np.concatenate(fold_truth(table, profile, splits, len(positions)))
-    ends = np.cumsum([len(rows) for rows in positions])
-    parts = [np.arange(end - len(rows), end) for rows, end in zip(positions, ends, strict=True)]
-    if splits.strategy == "leave_one_out":  # scored together, as in the search
-        parts = [np.arange(len(y))]
+    y, parts = _judged(of_best, table, profile, splits)
     shape = (len(y), len(profile.target.classes)) if profile.target.classes else (len(y),)
     most, rounds = affordable(goal, shape, plan.ensemble_rounds)
-    cost = FinalCost.of(plan, splits)
-    contenders = _contenders(_shortlist(study, of_best, most), cache, cost, _seconds_to(deadline))
+    shortlist, cache = _shortlist(study, of_best, most), FoldCache(folder / FOLDS_FOLDER)
+    contenders = _contenders(shortlist, cache, FinalCost.of(plan, splits), _seconds_to(deadline))
     predictions = [each.prediction for each in contenders]
     if len(contenders) < 2:
-        return best.model_copy(
-            update={"decisions": (_told(False, "ensemble.alone", "There is one candidate to choose from.", {}),)}
-        )
+        told = _told(False, "ensemble.alone", "There is one candidate to choose from.", {})
+        return best.model_copy(update={"decisions": (told,)})
     judge = Judge(y, predictions, goal, parts)
     wanted = select(judge, rounds)
     weights = within(wanted, np.array([each.cost for each in contenders]), _seconds_to(deadline))
@@ -86,7 +80,6 @@ def with_ensemble(
         standing(goal, y, cross_fitted(judge, predictions, most, plan.seed), parts)[0] for most in (rounds, 1)
     )
     single = Standing(best.score, of_best.violation, ours.threshold)
-    kept = int((weights > 0).sum()) > 1 and goal.better(ours, single) and goal.better(fair, alone)
     evidence = {
         "metric": plan.metric,
         "candidates": len(contenders),
@@ -99,22 +92,17 @@ def with_ensemble(
         f"{plan.metric} {ours.score:.4g} against {best.score:.4g}, and {fair.score:.4g} against {alone.score:.4g} where"
         " both are selected on other folds than those that they are scored on"
     )
-    if not kept:
+    if int((weights > 0).sum()) < 2 or not (goal.better(ours, single) and goal.better(fair, alone)):
         reason = f"An ensemble does not beat the best single candidate: {figures}."
         return best.model_copy(update={"decisions": (_told(False, "ensemble.not_better", reason, evidence),)})
-    order = [int(at) for at in np.argsort(-weights, kind="stable") if weights[at] > 0]
-    again = _refitted([contenders[at] for at in order], weights[order], _seconds_to(deadline))
-    members = [
-        _member(contenders[at].trial, float(weights[at]), plan.task, refit=refit)
-        for at, refit in zip(order, again, strict=True)
-    ]
+    members, kept = _members(contenders, weights, plan.task, _seconds_to(deadline))
     reason = f"It beats the best single candidate out of fold: {figures}."
     if slow := int(((wanted > 0) & (weights == 0)).sum()):
         reason += f" There is no time to fit and to predict with {slow} more of its members, which are left out."
-    if late := sum(contenders[at].refit is not None for at in order) - sum(again):
+    if kept:
         reason += (
-            f" There is time to fit {sum(again)} of its {len(order)} members once on all learning rows, and {late} keep"
-            f" the models of {len(parts)} of the folds."
+            f" There is time to fit {sum(member.refit for member in members)} of its {len(members)} members once on all"
+            f" learning rows, and {kept} keep the models of {len(of_best.fold_keys)} of the folds."
         )
     std = float(scores.std()) if len(scores) > 1 else None
     return best.model_copy(
@@ -143,6 +131,19 @@ def out_of_fold(best: BestParams, study: StudyResult, folder: Path, splits: Spli
         FoldPrediction(same[0].fold, same[0].positions, blend([each.prediction for each in same], weights))
         for same in zip(*of_members, strict=True)
     )
+
+
+def _judged(
+    best: TrialRecord, table: Table, profile: DataProfile, splits: Splits
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The truth of the validation rows that the best trial was judged on, [n], and which of them are scored together:
+    a fold's."""
+    positions = [np.sort(fold.validation) for fold in splits.folds[: len(best.fold_keys)]]
+    y = np.concatenate(fold_truth(table, profile, splits, len(positions)))
+    if splits.strategy == "leave_one_out":  # all together, as in the search
+        return y, [np.arange(len(y))]
+    ends = np.cumsum([len(rows) for rows in positions])
+    return y, [np.arange(end - len(rows), end) for rows, end in zip(positions, ends, strict=True)]
 
 
 def _shortlist(study: StudyResult, best: TrialRecord, most: int) -> list[TrialRecord]:
@@ -220,6 +221,21 @@ def _refitted(members: Sequence[_Contender], weights: np.ndarray, seconds: float
             again[at] = True
             left -= cost
     return again
+
+
+def _members(
+    contenders: Sequence[_Contender], weights: np.ndarray, task: str, seconds: float | None
+) -> tuple[list[Member], int]:
+    """Those that have a weight, the largest first, and how many of them there is no time to fit on all learning rows
+    though they would be better so."""
+    order = [int(at) for at in np.argsort(-weights, kind="stable") if weights[at] > 0]
+    chosen = [contenders[at] for at in order]
+    again = _refitted(chosen, weights[order], seconds)
+    members = [
+        _member(each.trial, float(weights[at]), task, refit=refit)
+        for at, each, refit in zip(order, chosen, again, strict=True)
+    ]
+    return members, sum(each.refit is not None for each in chosen) - sum(again)
 
 
 def _member(trial: TrialRecord, weight: float, task: str, *, refit: bool) -> Member:

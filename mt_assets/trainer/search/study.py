@@ -2,7 +2,7 @@
 
 What is decided here: when a trial begins, and when the search ends. Fitting lies in `fold_fits`, processes in
 `workers`, the order of work and verdicts in `scheduling`, proposing in `proposals`, giving up in `pruning`, keeping in
-`candidate` (fold results) and `ledger` (the study), choosing in `selection`.
+`candidate` (fold results) and `ledger` (the study), choosing in `selection`. What fits cost here tells the `pilot`.
 
 Everything is durable the moment it exists, and trial n depends on the finished trials up to n - `WINDOW` alone. So a
 search that was killed and started again gives the trials of one that was not, with any number of workers, and fits no
@@ -18,9 +18,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState
@@ -32,14 +31,11 @@ from mt_assets.trainer.data.splits import Splits
 from mt_assets.trainer.data.table import Table
 from mt_assets.trainer.evaluation.goal import Goal
 from mt_assets.trainer.evaluation.metrics import DIRECTION
-from mt_assets.trainer.evaluation.predictions import fold_truth
 from mt_assets.trainer.features.preprocessor import TablePreprocessor
 from mt_assets.trainer.forecasting.preprocessing import SeriesPreprocessor
 from mt_assets.trainer.memory import give_back
 from mt_assets.trainer.planning.decision import Decision
-from mt_assets.trainer.planning.ensemble_rules import BAGGED
 from mt_assets.trainer.planning.plan import TrainingPlan
-from mt_assets.trainer.planning.search_rules import RARE_ROWS
 from mt_assets.trainer.search.candidate import Candidate, CandidateResult, FoldCache, FoldResult, content_key
 from mt_assets.trainer.search.failing import all_failed, failures_told, may_succeed_alone, stopped
 from mt_assets.trainer.search.final_cost import FinalCost
@@ -49,6 +45,7 @@ from mt_assets.trainer.search.ladder import Climb
 from mt_assets.trainer.search.ledger import Ledger
 from mt_assets.trainer.search.memory import Memory
 from mt_assets.trainer.search.pareto import pareto_front
+from mt_assets.trainer.search.pilot import fit_seconds, folds_used, judged_rows, pilot_of
 from mt_assets.trainer.search.proposals import WINDOW, Proposals, parameter_importance
 from mt_assets.trainer.search.pruning import Pruning
 from mt_assets.trainer.search.result import BestParams, FoldRows, SearchProgress, StoppedBy, StudyResult, TrialRecord
@@ -63,7 +60,7 @@ from mt_assets.trainer.search.selection import (
 )
 from mt_assets.trainer.search.space import SearchSpace
 from mt_assets.trainer.search.tasks import Failure, Job, Task
-from mt_assets.trainer.search.time_shares import ENOUGH_JUDGED, TimeShares
+from mt_assets.trainer.search.time_shares import TimeShares
 from mt_assets.trainer.search.warm_start import WarmStart
 from mt_assets.trainer.search.workers import Lost, WorkerPool
 from mt_assets.trainer.store.atomic import sweep
@@ -76,15 +73,9 @@ __all__ = [
 GRACE_SECONDS: Final = 1.0
 """After the deadline, for boosters that stop at it to tell what they have; then their processes are ended."""
 
-PILOT, EARLY = -1, -2
-"""In place of a trial's number: what is fitted before the first trial begins, which then finds its result."""
-
 STARTS_SHARE: Final = 2
 """Of the trials of any sampler but TPE, one in so many at most is a start configuration: who asks for a random search,
 a grid or a population wants to see it. TPE learns from start configurations as from its own, and begins with all."""
-
-PILOTS: Final = ("lightgbm", "xgboost", "gradient_boosting", "random_forest")
-"""Whose first fit tells what fits cost here: the first of them that is a candidate."""
 
 
 def run_search(
@@ -141,7 +132,7 @@ def run_search(
         job = Job(plan, table, profile, splits, preprocessor, cache.folder, scratch)
         fits = fits_of(job)
         give_back()  # all of the table was read for its digest
-        judged = _judged(table, profile, splits) if plan.folds_by_time else 1
+        judged = judged_rows(table, profile, splits) if plan.folds_by_time else 1
         search = _Search(plan, splits, fits, plan.seed if seed is None else seed, progress, warm, judged)
         search.open(folder, storage_url, limited=deadline is not None or plan.timeout is not None)
         stopped_by: StoppedBy = search.ended
@@ -279,23 +270,16 @@ class _Search:
         assert self.shares is not None
         measured = self.ledger.measured
         if measured is None and self.plan.folds_by_time and not self.complete:
-            name = next((each for each in PILOTS if each in self.plan.algorithms), self.plan.algorithms[0])
-            candidate = Candidate(name, self.space.first[name])
-            if isinstance(self.memory.verdict(candidate, ()), Failure):
+            pilot = pilot_of(self.plan.algorithms, self.space)
+            if isinstance(self.memory.verdict(pilot, ()), Failure):
                 return  # each trial tells it
-            pool.submit(Task(PILOT, candidate, 0, self.shares.pilot_deadline()))
-            if pool.idle and self.space.starts[0][0] != name:  # the other workers need not wait
-                pool.submit(Task(EARLY, Candidate(*self.space.starts[0]), 0))
-            began, answer = time.monotonic(), None
-            while answer is None:
-                answered = pool.answers(float("inf"))
-                answer = next((answer for task, answer in answered if task.trial == PILOT), None)
-            seconds = answer.seconds if isinstance(answer, FoldResult) else time.monotonic() - began
+            first = Candidate(*self.space.starts[0])
+            seconds = fit_seconds(pilot, first, pool, self.shares.pilot_deadline())
             folds = self.shares.affordable_folds(seconds, len(self.fits.folds), self.judged)
-            measured = {"algorithm": name, "seconds": seconds, "folds": folds}
+            measured = {"algorithm": pilot.algorithm, "seconds": seconds, "folds": folds}
             self.ledger.measure(measured)
         if measured is not None:
-            self.folds_used = _folds_used(measured, len(self.fits.folds), self.plan.task)
+            self.folds_used = (folds_used(measured, len(self.fits.folds), self.plan.task),)
             self.fits.folds = self.fits.folds[: measured["folds"]]
             self.shares.folds = len(self.fits.folds)
 
@@ -471,38 +455,6 @@ class _Search:
             ),
             decisions=(*(self.warm.decisions if self.warm else ()), *self.folds_used),
         )  # fmt: skip
-
-
-def _judged(table: Table, profile: DataProfile, splits: Splits) -> int:
-    """How many rows a fold judges candidates by: fewer of a rare class, next to none of groups and of dated rows."""
-    if splits.strategy not in BAGGED:
-        return 1
-    y = fold_truth(table, profile, splits, 1)[0]
-    if not profile.target.classes:
-        return len(y)
-    counts = np.bincount(y.astype(np.int64))
-    return min(len(y), int(counts[counts > 0].min()) * ENOUGH_JUDGED // RARE_ROWS)
-
-
-def _folds_used(measured: dict[str, Any], folds: int, task: str) -> tuple[Decision, ...]:
-    """On how many folds trials run in limited time, and by what measurement."""
-    used, slow = measured["folds"], measured["folds"] < folds
-    return (
-        Decision(
-            decision="folds_used",
-            value=used,
-            rule="folds.measured" if slow else "folds.all_in_time",
-            reason=f"A fit of {learner(measured['algorithm'], task).display} takes {measured['seconds']:.2g} s here, "
-            + (
-                f"so that each trial runs on {used} of the {folds} folds, which rank candidates or leave"
-                " room for a dozen."
-                if slow
-                else f"and all {folds} folds have time."
-            ),
-            evidence={"seconds": round(measured["seconds"], 3), "folds": folds},
-            override="validationStrategy.folds",
-        ),
-    )
 
 
 @contextmanager
