@@ -51,8 +51,9 @@ def fit_seconds(pilot: Candidate, first: Candidate, pool: WorkerPool, deadline: 
 
 
 def judged_rows(table: Table, profile: DataProfile, splits: Splits) -> int:
-    """How many rows a fold judges candidates by: fewer of a rare class, next to none of groups and of dated rows."""
-    if splits.strategy not in BAGGED:
+    """How many rows a fold judges candidates by: fewer of a rare class, next to none of groups and of dated rows, which
+    resemble each other within a fold."""
+    if splits.strategy not in BAGGED or "group" in splits.strategy:
         return 1
     y = fold_truth(table, profile, splits, 1)[0]
     if not profile.target.classes:
