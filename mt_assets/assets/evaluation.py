@@ -97,7 +97,7 @@ def build_evaluation_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]
                 table=test,
                 profile=data_profile,
                 splits=folds,
-                deadline=run.clock.importance_ends(),
+                deadline=run.clock.importance_ends(trainer.tracking_seconds(trained_model)),
             )
         return Made(
             importance,

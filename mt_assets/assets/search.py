@@ -55,7 +55,7 @@ def build_search_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
             folder=run.store.store.folder,
             storage_url=study_storage_url(),
             deadline=run.clock.search_ends(),
-            meanwhile=run.tracking.warm if in_haste else None,
+            meanwhile=(lambda: run.tracking.warm(spec.experiment_tracking.tracking_uri)) if in_haste else None,
             warm=trainer.warm_start(run.store) if spec.retraining.warm_start else None,
             progress=lambda state: run.runs.narrator.progress(run.log, state, spec.options.verbosity),
         )

@@ -64,7 +64,7 @@ def build_training_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
         trained = trainer.train_final(
             training_plan, best_params, raw_data, data_profile, folds, preprocessor.transformer, folder
         )
-        deadline, search_winner = run.clock.curve_ends(), optuna_study.best
+        deadline, search_winner = run.clock.curve_ends(trainer.tracking_seconds(trained)), optuna_study.best
         if deadline is not None:
             deadline -= trainer.judging_seconds(trained, raw_data, data_profile, folds)
         with ThreadPoolExecutor(1) as beside:  # the proof runs in a process of its own, and takes its time

@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -226,6 +226,18 @@ def import_mlflow() -> None:
         import mlflow.sklearn
         import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
         import skops.io  # noqa: F401 (MLflow stores models with it; it imports all of scikit-learn)
+
+
+def warm_up(tracker: Tracker) -> None:
+    """Do now what the first conversation takes seconds for: imports, MLflow's list of all that is installed, and the
+    tables of a new database. What fails here is tried again, and told, by that conversation."""
+    import_mlflow()
+    from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
+
+    warn_dependency_requirement_mismatches(["mlflow"])
+    if tracker.file:
+        with suppress(TrackerUnavailableError), connected(tracker):
+            pass
 
 
 @contextmanager

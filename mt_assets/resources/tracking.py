@@ -20,7 +20,7 @@ from pydantic import Field
 from mt_assets.resources.mlflow_feedback import feedback_of_metric
 from mt_assets.resources.mlflow_registry import champion_of, crown_version, register_version
 from mt_assets.resources.mlflow_run import experiment_id, find_run, is_complete, prepare, write_failure, write_training
-from mt_assets.resources.mlflow_store import Tracker, TrackerUnavailableError, broken_off, connected, import_mlflow
+from mt_assets.resources.mlflow_store import Tracker, TrackerUnavailableError, broken_off, connected, warm_up
 from mt_assets.trainer.reporting.tracked import ExperimentRun, RegisteredVersion, TrainingBundle
 from mt_assets.trainer.store.home import home_folder
 
@@ -56,9 +56,9 @@ class MlflowTracking(dg.ConfigurableResource):
         uri = self.uri or spec_uri or os.environ.get("MLFLOW_TRACKING_URI") or embedded
         return Tracker(uri=uri, home=home)
 
-    def warm(self) -> None:
-        """Start importing what the tracker is told with, beside whatever this process does: it takes seconds."""
-        threading.Thread(target=import_mlflow, daemon=True).start()
+    def warm(self, spec_uri: str | None = None) -> None:
+        """Start what telling the tracker something takes seconds for, beside whatever this process does."""
+        threading.Thread(target=warm_up, args=(self.tracker(spec_uri),), daemon=True).start()
 
     def log_training(self, bundle: TrainingBundle) -> ExperimentRun:
         """Log one training as one finished run with one model; logging it again changes nothing.

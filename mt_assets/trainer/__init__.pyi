@@ -59,5 +59,6 @@ from .search.workers import start_host as start_host
 from .training import check_loads_elsewhere as check_loads_elsewhere
 from .training import judging_seconds as judging_seconds
 from .training import learning_curve as learning_curve
+from .training import tracking_seconds as tracking_seconds
 from .training import train_final as train_final
 from .training import training_history as training_history

@@ -17,9 +17,9 @@ describing, splitting and planning a table of some thousand rows."""
 MOST_SLOWNESS: Final = 4.0
 """A start that took longer than four times as long says more about the data than about the machine."""
 
-AFTER_SEARCH: Final = 12.5
-AFTER_FIT: Final = 9.0
-AFTER_IMPORTANCE: Final = 7.5
+AFTER_SEARCH: Final = 11.0
+AFTER_FIT: Final = 7.5
+AFTER_IMPORTANCE: Final = 6.0
 """Seconds from the end of the search, of the learning curve and of the importance to the end of the process, on two
 quiet cores, with an ensemble of some boosters on some thousand rows."""
 
@@ -59,13 +59,15 @@ class RunClock:
         """Until when there is time for the final fit and for predicting with the model, once the search is over."""
         return self._leaving(AFTER_SEARCH - QUICK_FINAL)
 
-    def curve_ends(self) -> float | None:
-        """After when no further point of the learning curve is fitted."""
-        return self._leaving(AFTER_FIT)
+    def curve_ends(self, besides: float = 0.0) -> float | None:
+        """After when no further point of the learning curve is fitted, where what comes later takes so many seconds
+        more for this model."""
+        return self._leaving(AFTER_FIT, besides)
 
-    def importance_ends(self) -> float | None:
-        """When the importance of columns has to be known."""
-        return self._leaving(AFTER_IMPORTANCE)
+    def importance_ends(self, besides: float = 0.0) -> float | None:
+        """When the importance of columns has to be known, where what comes later takes so many seconds more for this
+        model."""
+        return self._leaving(AFTER_IMPORTANCE, besides)
 
     def spent(self) -> float:
         """Seconds since the run began."""
@@ -75,5 +77,5 @@ class RunClock:
         """Seconds until the budget is spent; infinity without a limit."""
         return float("inf") if self.budget is None else self.budget - self.spent()
 
-    def _leaving(self, seconds: float) -> float | None:
-        return None if self.budget is None else self.began + self.budget - seconds * self.slowness
+    def _leaving(self, seconds: float, besides: float = 0.0) -> float | None:
+        return None if self.budget is None else self.began + self.budget - seconds * self.slowness - besides

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -77,3 +78,30 @@ def test_process_killed_while_it_makes_the_database(folder: Path, spec: Training
 
     assert again.status == "logged"
     assert not list(folder.glob("*.draft"))
+
+
+def warmed(tracking: MlflowTracking) -> None:
+    """Warm up, and wait until that is over."""
+    before = set(threading.enumerate())
+    tracking.warm()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def test_a_new_database_is_made_ahead(tmp_path: Path, spec: TrainingSpec) -> None:
+    tracking = MlflowTracking(home=str(tmp_path))
+    warmed(tracking)
+    made = (tmp_path / "mlflow.db").stat().st_ino
+
+    assert tracking.log_failure(spec, "a", {"type": "DataError", "message": "no such file"}).status == "logged"
+    assert (tmp_path / "mlflow.db").stat().st_ino == made
+    assert not list(tmp_path.glob("*.draft"))
+
+
+def test_what_cannot_be_made_ahead_is_told_when_it_is_needed(tmp_path: Path, spec: TrainingSpec) -> None:
+    (tmp_path / "file").write_text("no folder")
+    tracking = MlflowTracking(home=str(tmp_path / "home"), uri=f"sqlite:///{tmp_path / 'file' / 'mlflow.db'}")
+    warmed(tracking)
+
+    assert tracking.log_failure(spec, "a", {"type": "DataError", "message": "no such file"}).status == "pending"

@@ -15,6 +15,12 @@ def test_each_part_leaves_time_for_those_after_it():
     assert len(set(ends)) == len(ends)
 
 
+def test_a_model_that_takes_longer_to_track_leaves_more_time_for_that():
+    clock = RunClock(1_000.0, 60.0)
+    assert clock.curve_ends(4.0) == clock.curve_ends() - 4.0
+    assert clock.importance_ends(4.0) == clock.importance_ends() - 4.0
+
+
 def test_a_slow_start_leaves_more_for_what_comes_after_the_search():
     quiet, busy = RunClock(1_000.0, 60.0), RunClock(1_000.0, 60.0, start=2 * START_SECONDS)
     assert 1_060 - busy.search_ends() == 2 * (1_060 - quiet.search_ends())

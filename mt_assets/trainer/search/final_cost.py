@@ -29,7 +29,7 @@ AROUND: Final = 2.0
 """How many times the prediction of the judged rows a model costs: once to judge it, and about as much again to store,
 read, prove and explain one of that size."""
 
-JUDGED_WITHOUT_TEST: Final = 10_000
+JUDGED_WITHOUT_TEST: Final = 5_000
 """Learning rows that are predicted, to tell the speed, where there are no test rows."""
 
 
