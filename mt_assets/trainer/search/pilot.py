@@ -50,8 +50,8 @@ def fit_seconds(pilot: Candidate, first: Candidate, pool: WorkerPool, deadline: 
                 return answer.seconds if isinstance(answer, FoldResult) else time.monotonic() - began
 
 
-def judged_rows(table: Table, profile: DataProfile, splits: Splits) -> int:
-    """How many rows a fold judges candidates by: fewer of a rare class, next to none of groups and of dated rows, which
+def ranking_rows(table: Table, profile: DataProfile, splits: Splits) -> int:
+    """How many rows a fold ranks candidates by: fewer of a rare class, next to none of groups and of dated rows, which
     resemble each other within a fold."""
     if splits.strategy not in BAGGED or "group" in splits.strategy:
         return 1

@@ -45,7 +45,7 @@ from mt_assets.trainer.search.ladder import Climb
 from mt_assets.trainer.search.ledger import Ledger
 from mt_assets.trainer.search.memory import Memory
 from mt_assets.trainer.search.pareto import pareto_front
-from mt_assets.trainer.search.pilot import fit_seconds, folds_used, judged_rows, pilot_of
+from mt_assets.trainer.search.pilot import fit_seconds, folds_used, pilot_of, ranking_rows
 from mt_assets.trainer.search.proposals import WINDOW, Proposals, parameter_importance
 from mt_assets.trainer.search.pruning import Pruning
 from mt_assets.trainer.search.result import BestParams, FoldRows, SearchProgress, StoppedBy, StudyResult, TrialRecord
@@ -132,7 +132,7 @@ def run_search(
         job = Job(plan, table, profile, splits, preprocessor, cache.folder, scratch)
         fits = fits_of(job)
         give_back()  # all of the table was read for its digest
-        judged = judged_rows(table, profile, splits) if plan.folds_by_time else 1
+        judged = ranking_rows(table, profile, splits) if plan.folds_by_time else 1
         search = _Search(plan, splits, fits, plan.seed if seed is None else seed, progress, warm, judged)
         search.open(folder, storage_url, limited=deadline is not None or plan.timeout is not None)
         stopped_by: StoppedBy = search.ended

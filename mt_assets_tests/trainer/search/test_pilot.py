@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mt_assets.trainer.search.pilot import folds_used, judged_rows, pilot_of
+from mt_assets.trainer.search.pilot import folds_used, pilot_of, ranking_rows
 from mt_assets.trainer.search.space import SearchSpace
 from mt_assets.trainer.search.time_shares import ENOUGH_JUDGED
 
@@ -16,7 +16,7 @@ IN_A_FOLD = ROWS * 4 // 5 // 3
 
 def of(work: Any, strategy: str | None = None) -> int:
     splits = replace(work.splits, strategy=strategy) if strategy else work.splits
-    return judged_rows(work.table, work.profile, splits)
+    return ranking_rows(work.table, work.profile, splits)
 
 
 def numbers(target: Any) -> pd.DataFrame:
