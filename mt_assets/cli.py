@@ -65,6 +65,12 @@ def train(
             TrainingResult(success=False, error=failure_report(error, phase="spec")).write(output)
         raise
 
+    from mt_assets.trainer.search.workers import start_host
+
+    start_host(
+        training_spec.algorithms, training_spec.model_type
+    )  # imports beside our own, and beside reading the data
+
     from mt_assets.console import narrated, show_missed_gates, show_result
     from mt_assets.resources.narrator import began
     from mt_assets.training_run import train as run_training

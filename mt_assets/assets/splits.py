@@ -36,7 +36,7 @@ def build_split_assets(spec: TrainingSpec) -> Sequence[dg.AssetsDefinition]:
         after=("data_profile",),
     )
     def splits(run: PhaseRun, raw_data: Table, data_profile: DataProfile) -> dict[str, Made]:
-        trainer.start_host()  # imports what the search needs, beside all that comes before it
+        trainer.start_host(spec.algorithms, spec.model_type)  # at work beside all that comes before the search
         drawn = trainer.split_data(raw_data, data_profile, spec, run.store.previous("folds"))
         parts = {"train": drawn.train, "validation": drawn.validation, "test": drawn.test}
         checks = [

@@ -1,48 +1,52 @@
-"""Read a stored model as a stranger would, in a process of its own, and see whether it still says the same.
-
-`python -m mt_assets.trainer.load_check FOLDER` prints one line of JSON and ends with 0, or with 1 where it does not.
-"""
+"""Read a stored model as a stranger would, in a process of its own, and see whether it still says the same."""
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
-from functools import cache
+from contextlib import suppress
+from functools import cache, partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from mt_assets.trainer.errors import StoreError, TrainerError
+from mt_assets.trainer.errors import StoreError
 from mt_assets.trainer.model import TrainedModel, library_versions
+from mt_assets.trainer.search.workers import fresh_process, how_ended, pickled
 
 TOLERANCE: Final = 1e-6
 """Relative, and absolute for probabilities: another number of BLAS threads adds in another order."""
 
 
 _PATIENCE_S: Final = 300.0
-"""For a fresh process to import the libraries, read the model and predict 50 rows; usually 2 to 4 s."""
+"""For a fresh process to read the model and predict 50 rows; usually less than a second, and 2 to 4 s more where the
+libraries have to be imported first."""
 
 
 def check_elsewhere(folder: Path) -> dict[str, Any]:
     """The verdict of a fresh process on the model in a folder, see `check`."""
-    command = [sys.executable, "-m", "mt_assets.trainer.load_check", str(folder)]
-    package = str(Path(__file__).resolve().parents[2])
-    path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
+    process, connection = fresh_process(pickled(partial(_tell, folder)))
+    with connection:
+        try:
+            if connection.poll(_PATIENCE_S):
+                verdict: dict[str, Any] = connection.recv()
+                return verdict
+            message = f"A fresh process did not read the model within {_PATIENCE_S:.0f} s."
+        except (EOFError, ConnectionError):
+            message = f"A fresh process could not read the model: it {how_ended(process)}."
+        with suppress(ProcessLookupError):
+            os.kill(process, 9)
+    return {"passed": False, "message": message}
+
+
+def _tell(folder: Path, connection: Connection) -> None:
+    """In the fresh process: say what comes out."""
     try:
-        ended = subprocess.run(
-            command, capture_output=True, text=True, timeout=_PATIENCE_S, env={**os.environ, "PYTHONPATH": path}
-        )
-    except subprocess.TimeoutExpired:
-        return {"passed": False, "message": f"A fresh process did not read the model within {_PATIENCE_S:.0f} s."}
-    try:
-        verdict: dict[str, Any] = json.loads(ended.stdout.strip().splitlines()[-1])
-    except (ValueError, IndexError):
-        cause = ended.stderr.strip()[-500:]
-        return {"passed": False, "message": f"A fresh process could not read the model: {cause}"}
-    return verdict
+        verdict = check(folder)
+    except Exception as error:  # whatever a damaged or foreign model raises
+        verdict = {"passed": False, "message": f"The model cannot be read: {type(error).__name__}: {error}"}
+    connection.send(verdict)
 
 
 def check_libraries(trained: TrainedModel, named: str) -> None:
@@ -101,17 +105,3 @@ def check(folder: Path) -> dict[str, Any]:
         "message": f"A fresh process read the model and {verb} its predictions for {len(found)} rows.",
         "evidence": {"rows": len(found), "largest_difference": difference},
     }
-
-
-def main(folder: Path) -> int:
-    """Print the verdict; return the exit code."""
-    try:
-        verdict = check(folder)
-    except (TrainerError, ImportError, AttributeError, ValueError, OSError) as error:
-        verdict = {"passed": False, "message": f"The model cannot be read: {type(error).__name__}: {error}"}
-    sys.stdout.write(json.dumps(verdict) + "\n")
-    return 0 if verdict["passed"] else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))

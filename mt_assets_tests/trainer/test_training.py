@@ -1,5 +1,6 @@
 """The final fit and the model that comes out: what it saw, what it bears, and that it lives elsewhere."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,6 +18,7 @@ from mt_assets.trainer.algorithms.registry import algorithm
 from mt_assets.trainer.errors import DataError, StoreError, TrainingError
 from mt_assets.trainer.evaluation.metrics import score
 from mt_assets.trainer.features.preprocessor import check_fit_rows
+from mt_assets.trainer.load_check import check_elsewhere
 from mt_assets.trainer.model import TRUSTED_TYPES, TabularModel, TrainedModel
 from mt_assets.trainer.search.fold_fits import fit_setting
 from mt_assets.trainer.search.result import BestParams
@@ -203,11 +205,25 @@ def test_the_load_check_needs_neither_dagster_nor_mlflow() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+class Deadly:
+    """What ends the process that reads it."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os._exit, (3,)
+
+
+def test_a_model_that_ends_the_process_which_reads_it_is_told(make_work: Any, mixed: pd.DataFrame) -> None:
+    trained = train(make_work(mixed, ("logistic_regression",)))
+    trained.model.pipeline.memory = Deadly()  # type: ignore[assignment]
+    verdict = check_loads_elsewhere(trained)
+    assert not verdict.passed
+    assert "could not read the model: it ended with status 3" in verdict.message
+
+
 def test_a_model_that_cannot_be_read_is_said_to_be(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "mt_assets.trainer.load_check", str(tmp_path)]
-    ended = subprocess.run(command, capture_output=True, text=True)
-    assert ended.returncode == 1
-    assert '"passed": false' in ended.stdout
+    verdict = check_elsewhere(tmp_path)
+    assert not verdict["passed"]
+    assert "cannot be read" in verdict["message"]
 
 
 def test_learning_curve(make_work: Any, mixed: pd.DataFrame) -> None:

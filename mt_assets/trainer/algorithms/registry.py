@@ -149,6 +149,8 @@ def modules_of(names: Iterable[str], task: str = "auto") -> tuple[str, ...]:
     libraries = [packages[name][0] for name in names if name in packages and packages[name][0] not in HEAVIEST]
     if task == FORECASTING and not {"lightgbm", "xgboost"}.isdisjoint(names):
         libraries.append("mlforecast")
+    if "neural_network" in names:
+        libraries.append("torch")  # where it is installed
     return (*own, *dict.fromkeys(libraries))
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mt_assets.trainer.data.profile import DataProfile
-from mt_assets.trainer.data.splits import Splits
-from mt_assets.trainer.data.table import Table
-from mt_assets.trainer.planning.plan import TrainingPlan
-from mt_assets.trainer.search.candidate import Candidate
+if TYPE_CHECKING:
+    from mt_assets.trainer.data.profile import DataProfile
+    from mt_assets.trainer.data.splits import Splits
+    from mt_assets.trainer.data.table import Table
+    from mt_assets.trainer.planning.plan import TrainingPlan
+    from mt_assets.trainer.search.candidate import Candidate
 
 
 @dataclass(frozen=True)

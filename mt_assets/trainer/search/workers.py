@@ -14,9 +14,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
@@ -24,9 +25,11 @@ from typing import Final
 
 import psutil
 
+from mt_assets.trainer.algorithms.registry import FORECASTING, available, modules_of, trainable
 from mt_assets.trainer.errors import TrainingError
 from mt_assets.trainer.search.candidate import FoldResult
 from mt_assets.trainer.search.tasks import Failure, Job, Task
+from mt_assets.trainer.search.worker_host import fit_tasks
 
 HANG_SECONDS: Final = 60.0
 """A worker that used no processor time for so long while it had a task hangs: a fit computes, whatever it computes."""
@@ -99,7 +102,7 @@ class WorkerPool:
     def __init__(
         self, job: Job, count: int, *, modules: Sequence[str] = (), hang_seconds: float = HANG_SECONDS
     ) -> None:
-        self._job = bytes(ForkingPickler.dumps(job))
+        self._job = pickled(partial(fit_tasks, job))
         self._modules = modules
         self._hang_seconds = hang_seconds
         self.workers: list[Worker] = []
@@ -161,7 +164,7 @@ class WorkerPool:
         return task, answer
 
     def _replace(self, worker: Worker, lost: Lost | None) -> tuple[Task, Lost]:
-        lost = lost or Lost(_host().how_ended(worker.process))
+        lost = lost or Lost(how_ended(worker.process))
         self._renew(worker)
         assert worker.task is not None
         return worker.task, lost
@@ -201,14 +204,7 @@ class WorkerPool:
         return hung
 
     def _start(self) -> Worker:
-        try:
-            process, connection = _host().fork(self._modules)
-        except TrainingError:  # somebody ended it
-            end_host()
-            process, connection = _host().fork(self._modules)
-        with suppress(ConnectionError):
-            connection.send_bytes(self._job)
-        return Worker(process, connection)
+        return Worker(*fresh_process(self._job, self._modules))
 
     def _end(self, worker: Worker) -> None:
         worker.connection.close()
@@ -227,7 +223,7 @@ def _own_bytes(process: int) -> int:
 class _Host:
     """The process that workers are forked from; one for all searches of this process."""
 
-    def __init__(self) -> None:
+    def __init__(self, modules: Sequence[str] = ()) -> None:
         self.owner = os.getpid()
         self._lock = threading.Lock()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET if _PACKETS else socket.SOCK_STREAM)
@@ -237,7 +233,7 @@ class _Host:
         path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "mt_assets.trainer.search.worker_host", str(theirs.fileno())],
+                [sys.executable, "-m", "mt_assets.trainer.search.worker_host", str(theirs.fileno()), *modules],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -301,17 +297,59 @@ class _Host:
         return self.owner == os.getpid() and self.process.poll() is None
 
 
+def pickled(serve: Callable[[Connection], None]) -> bytes:
+    """What `fresh_process` sends."""
+    return bytes(ForkingPickler.dumps(serve))
+
+
+def fresh_process(serve: bytes, modules: Sequence[str] = ()) -> tuple[int, Connection]:
+    """A process that has the libraries imported, and nothing of this one: it calls `serve` with its connection.
+
+    Parameters
+    ----------
+    serve : bytes
+        From `pickled`.
+    modules : sequence of str
+        What it needs besides.
+
+    Returns
+    -------
+    int
+        Its number.
+    Connection
+        The other end of the one that it answers on; it is to be ended once this is closed.
+
+    Raises
+    ------
+    TrainingError
+        When none can be started.
+    """
+    try:
+        process, connection = _host().fork(modules)
+    except TrainingError:  # somebody ended it
+        end_host()
+        process, connection = _host().fork(modules)
+    with suppress(ConnectionError):
+        connection.send_bytes(serve)
+    return process, connection
+
+
+def how_ended(process: int) -> str:
+    """How one of them ended, as the end of a sentence."""
+    return _host().how_ended(process)
+
+
 _PACKETS: Final = hasattr(socket, "SOCK_SEQPACKET") and sys.platform == "linux"
 """Messages keep their borders where there are packets; elsewhere one is sent at a time, and answered."""
 
 _current: list[_Host] = []
 
 
-def _host() -> _Host:
+def _host(modules: Sequence[str] = ()) -> _Host:
     if not _current or not _current[0].alive:
         end_host()
         atexit.register(end_host)
-        _current[:] = [_Host()]
+        _current[:] = [_Host(modules)]
     return _current[0]
 
 
@@ -322,6 +360,15 @@ def end_host() -> None:
     _current.clear()
 
 
-def start_host() -> None:
-    """Start importing what workers need, while this process does something else."""
-    _host()
+def start_host(algorithms: Sequence[str] | None, task: str) -> None:
+    """Start importing what workers need, while this process does something else.
+
+    Parameters
+    ----------
+    algorithms : sequence of str or None
+        That will be fitted; None where the plan decides.
+    task : {"auto", "classification", "regression", "time_series"}
+    """
+    if algorithms is None:
+        algorithms = available(task) if task == FORECASTING else trainable()
+    _host(modules_of(algorithms, task))
