@@ -35,6 +35,7 @@ from mt_assets.trainer.model import ModelFacts, TabularModel, TrainedModel, libr
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.search.final_cost import judged_rows, members_at_once
 from mt_assets.trainer.search.fold_fits import Fitted, fit_estimator, fit_setting
+from mt_assets.trainer.search.fold_models import keeping_seconds
 from mt_assets.trainer.search.result import BestParams, FoldRows, Member, StudyResult
 from mt_assets.trainer.store.record import Record
 
@@ -44,9 +45,6 @@ LEARNING_SHARES: Final = (0.25, 0.5, 1.0)
 """Of the training rows of the canonical fold."""
 
 _TIMED_ROWS: Final = 1_000
-
-_TREE_SECONDS, _NODE_SECONDS = 4e-3, 1.2e-6
-"""See `tracking_seconds`."""
 
 _LONGER: Final = 2.2
 """Of twice the rows a fit takes about twice as long, or a little longer."""
@@ -318,11 +316,8 @@ def judging_seconds(trained: TrainedModel, table: Table, profile: DataProfile, s
 
 
 def tracking_seconds(trained: TrainedModel) -> float:
-    """How much longer the tracker takes for the trees of forests, which skops writes, and reads to prove it, one by one
-    (100 trees of 1,800 nodes: 0.6 s, of 14,500: 1.9 s)."""
-    forests = [getattr(part.estimator, "estimators_", ()) for part in trained.model.estimators]
-    trees = [tree.tree_.node_count for forest in forests for tree in forest if hasattr(tree, "tree_")]
-    return _TREE_SECONDS * len(trees) + _NODE_SECONDS * sum(trees)
+    """How many seconds more than usual it takes to store, to prove and to track this model."""
+    return sum(keeping_seconds(part.estimator) for part in trained.model.estimators)
 
 
 def training_history(study: StudyResult, curve: LearningCurve | None = None) -> bytes:

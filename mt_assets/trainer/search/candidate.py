@@ -49,6 +49,8 @@ class FoldResult:
     seconds : float
     predicting : float
         Of these, what it took to predict the validation rows.
+    keeping : float
+        Seconds that storing, proving and tracking such a model would take beyond what they always take.
     encoded, fitted, stopped : str
         `rows_digest` of the rows that the preprocessor was fitted on, that the estimator was fitted on, and that early
         stopping and the score looked at.
@@ -75,6 +77,7 @@ class FoldResult:
     preprocessor: str = ""
     model: str = ""
     predicting: float = 0.0
+    keeping: float = 0.0
     loss: float | None = None
     curve: tuple[float, ...] = ()
 

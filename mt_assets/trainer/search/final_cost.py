@@ -1,6 +1,7 @@
-"""What a candidate costs once the search is over: its final fit, and predicting the rows that the model is judged on.
+"""What a candidate costs once the search is over: its final fit, predicting the rows that the model is judged on, and
+keeping a model of its size.
 
-Both are told by what its fits on the folds took, so that a limited time can be kept for them, and an ensemble be made
+All are told by what its fits on the folds took, so that a limited time can be kept for them, and an ensemble be made
 of no more than there is time for.
 """
 
@@ -80,15 +81,17 @@ class FinalCost:
         """Of a candidate in an ensemble, at least: the folds' models predict, where they are kept."""
         if self.final_fit == "refit" or any(result.model == TOO_LARGE for result in results):
             return self.refitted(results)
-        return self._judging(sum(result.predicting for result in results), self._faster)
+        predicting, keeping = (sum(getattr(each, of) for each in results) for of in ("predicting", "keeping"))
+        return self._judging(predicting, self._faster) + keeping
 
     def refitted(self, results: Sequence[FoldResult]) -> float:
         """Of a candidate in an ensemble that is fitted once on all learning rows, while others are."""
-        return self._fitting(results) / self._faster + self._judging(_mean_predicting(results), self._faster)
+        judging = self._judging(_mean_predicting(results), self._faster)
+        return self._fitting(results) / self._faster + judging + self._keeping(results)
 
     def single(self, results: Sequence[FoldResult]) -> float:
         """Of a candidate alone, fitted once on all learning rows."""
-        return self._fitting(results) + self._judging(_mean_predicting(results))
+        return self._fitting(results) + self._judging(_mean_predicting(results)) + self._keeping(results)
 
     @property
     def _faster(self) -> float:
@@ -97,6 +100,9 @@ class FinalCost:
     def _fitting(self, results: Sequence[FoldResult]) -> float:
         fitting = sum(result.seconds for result in results) / len(results) - _mean_predicting(results)
         return fitting * self.growth / (SPEED_UP if self.threads > 1 else 1.0)
+
+    def _keeping(self, results: Sequence[FoldResult]) -> float:
+        return sum(result.keeping for result in results) / len(results) * self.growth
 
     def _judging(self, predicting: float, faster: float = 1.0) -> float:
         """What is stored, read and explained goes at its own pace, however many models predict at once."""

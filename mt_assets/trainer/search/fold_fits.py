@@ -36,7 +36,7 @@ from mt_assets.trainer.memory import give_back
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.planning.search_space import search_space
 from mt_assets.trainer.search.candidate import CUT, LOST, Candidate, FoldCache, FoldResult, code_digest, content_key
-from mt_assets.trainer.search.fold_models import FoldModels
+from mt_assets.trainer.search.fold_models import FoldModels, keeping_seconds
 from mt_assets.trainer.search.ladder import rungs_of
 from mt_assets.trainer.search.memory import fit_bytes
 from mt_assets.trainer.store.atomic import UNFINISHED
@@ -352,6 +352,7 @@ class FoldFits:
             best_iteration=fitted.report.best_iteration,
             seconds=ended - started,
             predicting=ended - fit_ended,
+            keeping=keeping_seconds(fitted.estimator),
             encoded=data.encoded,
             fitted=data.fitted,
             stopped=data.stopped,

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import joblib
 import numpy as np
 
+from mt_assets.trainer.algorithms.log_target import LogTarget
 from mt_assets.trainer.features.preprocessor import TablePreprocessor
 from mt_assets.trainer.search.candidate import FoldResult
 from mt_assets.trainer.store.atomic import write_atomic
@@ -35,7 +36,20 @@ FOLDER_BYTES: Final = 4 * 1024**3
 TOO_LARGE: Final = "too large"
 """Stands for the digest of an estimator that is not kept for its size."""
 
+_TREE_SECONDS, _NODE_SECONDS = 4e-3, 1.7e-6
+"""See `keeping_seconds`: 100 trees of 1,800 nodes take 0.6 s, 80 of 75,000 take 7 s."""
+
 _ESTIMATOR, _PREPROCESSOR = ".model", ".preprocessor"
+
+
+def keeping_seconds(estimator: Any) -> float:
+    """How many seconds more than usual it takes to store a fitted model, to prove it elsewhere and to track it.
+
+    Only those with forests take more: skops writes their trees one by one, and reads them to prove them.
+    """
+    inner = estimator.estimator_ if isinstance(estimator, LogTarget) else estimator
+    trees = [tree.tree_.node_count for tree in getattr(inner, "estimators_", ()) if hasattr(tree, "tree_")]
+    return _TREE_SECONDS * len(trees) + _NODE_SECONDS * sum(trees)
 
 
 @dataclass(frozen=True, eq=False)

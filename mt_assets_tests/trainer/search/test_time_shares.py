@@ -1,16 +1,20 @@
 """How a limited time is dealt out to folds, fits and the final model."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.linear_model import Ridge
 
+from mt_assets.trainer.algorithms.log_target import LogTarget
 from mt_assets.trainer.clock import QUICK_FINAL
 from mt_assets.trainer.evaluation.goal import Goal
 from mt_assets.trainer.search.candidate import Candidate, CandidateResult, FoldResult
 from mt_assets.trainer.search.final_cost import AROUND, EFFICIENCY, SPEED_UP, FinalCost
-from mt_assets.trainer.search.fold_models import TOO_LARGE
+from mt_assets.trainer.search.fold_models import TOO_LARGE, keeping_seconds
 from mt_assets.trainer.search.time_shares import (
     ANSWERING,
     ENOUGH_JUDGED,
@@ -133,3 +137,24 @@ def test_a_member_predicts_with_the_models_of_its_folds_or_is_fitted_again() -> 
     assert cost(at_once=2).refitted(folds) == pytest.approx(3.0 * 4 / 3 / faster + judging * 1.0 * 0.5)
     assert cost().member([fold(3.0, 1.0), fold(5.0, 1.0, model=TOO_LARGE)]) == pytest.approx(again)
     assert cost(threads=2).single(folds) == pytest.approx(3.0 * 4 / 3 / SPEED_UP + AROUND * 1.0 * 0.5)
+
+
+def test_forests_cost_what_it_takes_to_keep_them() -> None:
+    folds = [fold(3.0), fold(5.0)]
+    large = [replace(each, keeping=6.0) for each in folds]
+    assert cost().member(large) - cost().member(folds) == pytest.approx(2 * 6.0)
+    for of in ("single", "refitted"):
+        difference = getattr(cost(at_once=2), of)(large) - getattr(cost(at_once=2), of)(folds)
+        assert difference == pytest.approx(6.0 * 4 / 3)
+
+
+def test_the_more_and_the_larger_trees_a_forest_has_the_longer_it_takes_to_keep() -> None:
+    X = np.random.default_rng(0).normal(size=(400, 3))
+    y = np.exp(X[:, 0])
+    forest = ExtraTreesRegressor(20, random_state=0).fit(X, y)
+    smaller = ExtraTreesRegressor(20, max_depth=3, random_state=0).fit(X, y)
+    fewer = ExtraTreesRegressor(10, random_state=0).fit(X, y)
+    assert keeping_seconds(forest) > keeping_seconds(smaller) > 0
+    assert keeping_seconds(forest) == pytest.approx(2 * keeping_seconds(fewer), rel=0.1)
+    assert keeping_seconds(LogTarget.around(forest, y)) == keeping_seconds(forest)
+    assert keeping_seconds(Ridge().fit(X, y)) == 0
