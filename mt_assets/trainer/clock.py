@@ -17,7 +17,7 @@ describing, splitting and planning a table of some thousand rows."""
 MOST_SLOWNESS: Final = 4.0
 """A start that took longer than four times as long says more about the data than about the machine."""
 
-AFTER_SEARCH: Final = 11.0
+AFTER_SEARCH: Final = 9.5
 AFTER_FIT: Final = 7.5
 AFTER_IMPORTANCE: Final = 6.0
 """Seconds from the end of the search, of the learning curve and of the importance to the end of the process, on two
