@@ -17,11 +17,14 @@ describing, splitting and planning a table of some thousand rows."""
 MOST_SLOWNESS: Final = 4.0
 """A start that took longer than four times as long says more about the data than about the machine."""
 
-AFTER_SEARCH: Final = 9.5
+AFTER_SEARCH: Final = 11.0
 AFTER_FIT: Final = 7.5
 AFTER_IMPORTANCE: Final = 6.0
 """Seconds from the end of the search, of the learning curve and of the importance to the end of the process, on two
 quiet cores, with an ensemble of some boosters on some thousand rows."""
+
+ENDING_SEARCH: Final = 1.5
+"""Of the seconds after the search, those until the final fit begins: last answers of fits, plots of the search."""
 
 QUICK_FINAL: Final = 1.0
 """Of the seconds after the search, those for the final fit and for predicting with the model: one that needs more gets
@@ -57,7 +60,7 @@ class RunClock:
 
     def final_ends(self) -> float | None:
         """Until when there is time for the final fit and for predicting with the model, once the search is over."""
-        return self._leaving(AFTER_SEARCH - QUICK_FINAL)
+        return self._leaving(AFTER_SEARCH - ENDING_SEARCH - QUICK_FINAL)
 
     def curve_ends(self, besides: float = 0.0) -> float | None:
         """After when no further point of the learning curve is fitted, where what comes later takes so many seconds

@@ -25,7 +25,7 @@ from mt_assets.trainer.evaluation.goal import Goal, Standing
 from mt_assets.trainer.evaluation.predictions import FoldPrediction, fold_truth
 from mt_assets.trainer.planning.decision import Decision
 from mt_assets.trainer.planning.plan import TrainingPlan
-from mt_assets.trainer.search.candidate import FoldCache
+from mt_assets.trainer.search.candidate import FoldCache, FoldResult
 from mt_assets.trainer.search.final_cost import FinalCost
 from mt_assets.trainer.search.result import BestParams, Member, StudyResult, TrialRecord
 from mt_assets.trainer.search.selection import FOLDS_FOLDER, fold_predictions, ranked
@@ -65,15 +65,21 @@ def with_ensemble(
     y, parts = _judged(of_best, table, profile, splits)
     shape = (len(y), len(profile.target.classes)) if profile.target.classes else (len(y),)
     most, rounds = affordable(goal, shape, plan.ensemble_rounds)
-    shortlist, cache = _shortlist(study, of_best, most), FoldCache(folder / FOLDS_FOLDER)
-    contenders = _contenders(shortlist, cache, FinalCost.of(plan, splits), _seconds_to(deadline))
+    shortlist, cache, cost = (
+        _shortlist(study, of_best, most),
+        FoldCache(folder / FOLDS_FOLDER),
+        FinalCost.of(plan, splits),
+    )
+    seconds = _seconds_to(deadline)
+    affordable_seconds = _affordable_seconds(seconds, of_best, cache, cost)
+    contenders = _contenders(shortlist, cache, cost, affordable_seconds)
     predictions = [each.prediction for each in contenders]
     if len(contenders) < 2:
         told = _told(False, "ensemble.alone", "There is one candidate to choose from.", {})
         return best.model_copy(update={"decisions": (told,)})
     judge = Judge(y, predictions, goal, parts)
     wanted = select(judge, rounds)
-    weights = within(wanted, np.array([each.cost for each in contenders]), _seconds_to(deadline))
+    weights = within(wanted, np.array([each.cost for each in contenders]), affordable_seconds)
     ours, scores = standing(goal, y, blend(predictions, weights), parts)
     # One round of the selection picks the best single candidate.
     fair, alone = (
@@ -95,7 +101,7 @@ def with_ensemble(
     if int((weights > 0).sum()) < 2 or not (goal.better(ours, single) and goal.better(fair, alone)):
         reason = f"An ensemble does not beat the best single candidate: {figures}."
         return best.model_copy(update={"decisions": (_told(False, "ensemble.not_better", reason, evidence),)})
-    members, kept = _members(contenders, weights, plan.task, _seconds_to(deadline))
+    members, kept = _members(contenders, weights, plan.task, seconds)
     reason = f"It beats the best single candidate out of fold: {figures}."
     if slow := int(((wanted > 0) & (weights == 0)).sum()):
         reason += f" There is no time to fit and to predict with {slow} more of its members, which are left out."
@@ -164,6 +170,19 @@ def _seconds_to(deadline: float | None) -> float | None:
     return None if deadline is None else max(deadline - time.monotonic(), QUICK_FINAL)
 
 
+def _affordable_seconds(seconds: float | None, best: TrialRecord, cache: FoldCache, cost: FinalCost) -> float | None:
+    """What an ensemble may take: the time that there is, and as long as the best candidate alone, which is fitted once
+    more where there is no ensemble."""
+    folds = _results(best, cache)
+    return seconds if seconds is None or folds is None else max(seconds, cost.single(folds))
+
+
+def _results(trial: TrialRecord, cache: FoldCache) -> list[FoldResult] | None:
+    """Of all folds of a trial; None where one is gone."""
+    found = [fold for fold in map(cache.get, trial.fold_keys) if fold is not None]
+    return found if len(found) == len(trial.fold_keys) else None
+
+
 MEMBER_SHARE: Final = 0.5
 """Of the time for an ensemble, that one member may take at most; the best candidate may take all."""
 
@@ -198,8 +217,8 @@ def _contenders(
     """Without those whose files are gone, and those that are too slow for the seconds that there are."""
     found = []
     for trial in trials:
-        folds = [fold for fold in map(cache.get, trial.fold_keys) if fold is not None]
-        if len(folds) < len(trial.fold_keys):
+        folds = _results(trial, cache)
+        if folds is None:
             continue
         needed = cost.member(folds)
         if seconds is None or needed <= MEMBER_SHARE * seconds or trial is trials[0]:

@@ -334,7 +334,7 @@ TIMEOUT = RuleTable(
             "timeout.budget",
             lambda f: f.time_budget is not None and (f.search_timeout or np.inf) > search_share(f.time_budget),
             lambda f: search_share(f.time_budget or 0.0),
-            "What the time budget leaves for the search: about 17 s go to the start, and to final model, evaluation and"
+            "What the time budget leaves for the search: about 18 s go to the start, and to final model, evaluation and"
             " registration; more on a machine that is slow now, which the start tells.",
             "options.timeBudget",
             ("time_budget", "search_timeout"),

@@ -231,6 +231,28 @@ def test_members_that_there_is_no_time_for_are_left_out(trainings: Any, tmp_path
     assert not slow & {each.trial_number for each in hasty.ensemble}
 
 
+def test_an_ensemble_may_take_as_long_as_its_best_member_would_alone(trainings: Any, tmp_path: Path) -> None:
+    """Time is up, but without an ensemble the best candidate would be fitted for a minute."""
+    training = trainings("binary")
+    folder = tmp_path / "late"
+    shutil.copytree(training.folder, folder)
+    cache, late = FoldCache(folder / "folds"), time.monotonic()
+    work = (training.study, training.plan, training.table, training.profile, training.splits, folder)
+    slowly = {"seconds": 3.0, "predicting": 2.0}
+    for member in training.best.ensemble:
+        for result in map(cache.get, member.fold_keys):
+            assert result is not None
+            cache.put(replace(result, **slowly))
+    best = select_best(training.study, training.plan)
+    assert len(with_ensemble(best, *work, late).ensemble) < len(training.best.ensemble)
+    record = next(trial for trial in training.study.trials if trial.number == training.study.best_number)
+    for result in map(cache.get, record.fold_keys):
+        assert result is not None
+        cache.put(replace(result, **slowly | {"seconds": 100.0}))
+    chosen = with_ensemble(best, *work, late).ensemble
+    assert [each.trial_number for each in chosen] == [each.trial_number for each in training.best.ensemble]
+
+
 def test_learning_curve_names_the_single_candidate(trainings: Any) -> None:
     training = trainings("binary")
     curve = learning_curve(

@@ -145,7 +145,7 @@ SEARCH = [
     ("nothing said", "penguins", {}, "n_trials", "trials.size", 6),
     ("nothing said", "churn", {}, "n_trials", "trials.size", 27),
     ("nothing said", "flights", {}, "n_trials", "trials.size", 100),
-    ("a time budget", "churn", BUDGET, "timeout", "timeout.budget", 43.5),
+    ("a time budget", "churn", BUDGET, "timeout", "timeout.budget", 42.0),
     ("a time budget", "churn", BUDGET, "reproducible", "reproducible.clock", False),
     ("a time budget", "churn", BUDGET, "algorithms", "candidates.first_in_time", None),
 ]

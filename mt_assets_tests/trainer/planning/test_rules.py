@@ -133,7 +133,7 @@ CASES = {
     "folds.asked": ({"validationStrategy": {"folds": 5}, "options": {"timeBudget": 60}}, {}, "all"),
     "folds.time": ({"options": {"timeBudget": 60}}, {}, "by_time"),
     "folds.all": ({}, {}, "all"),
-    "timeout.budget": ({"options": {"timeBudget": 100}, **search(timeout=90)}, {}, 83.5),
+    "timeout.budget": ({"options": {"timeBudget": 100}, **search(timeout=90)}, {}, 82.0),
     "timeout.asked": ({"options": {"timeBudget": 100}, **search(timeout=30)}, {}, 30.0),
     "timeout.none": ({}, {}, None),
     "imbalance.regression": ({"classImbalance": "class_weight"}, LINEAR, None),
