@@ -100,7 +100,8 @@ class Algorithm(ABC):
     encoding : {"native", "all_levels", "ordinal", "one_hot"}
         The form of features that it wants, see `TablePreprocessor`.
     gradual : bool
-        Whether a fit that stops at a deadline is worth its time: boosting and forests, which get better round by round.
+        Whether a fit that stops at a deadline is worth its time: boosting, forests and networks, which get better round
+        by round.
     """
 
     name: ClassVar[str]

@@ -42,6 +42,7 @@ class NeuralNetwork(Algorithm):
     display: ClassVar[str] = "Neural network"
     tasks: ClassVar[frozenset[str]] = frozenset({"classification", "regression"})
     encoding = "one_hot"
+    gradual = True
 
     def build(self, setting: FitSetting, params: Mapping[str, Any]) -> NetworkClassifier | NetworkRegressor:
         given = {

@@ -275,7 +275,7 @@ class _Search:
                 return  # each trial tells it
             first = Candidate(*self.space.starts[0])
             seconds = fit_seconds(pilot, first, pool, self.shares.pilot_deadline())
-            folds = self.shares.affordable_folds(seconds, len(self.fits.folds), self.judged)
+            folds = self.shares.affordable_folds(seconds, len(self.fits.folds), self.judged, self.total)
             measured = {"algorithm": pilot.algorithm, "seconds": seconds, "folds": folds}
             self.ledger.measure(measured)
         if measured is not None:

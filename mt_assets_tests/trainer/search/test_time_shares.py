@@ -91,13 +91,15 @@ def test_time_is_kept_for_the_best_candidates_whatever_the_others_cost() -> None
 
 def test_candidates_come_before_folds_as_soon_as_enough_rows_are_judged() -> None:
     dealt = shares()
-    assert dealt.affordable_folds(0.1, 8, judged=10_000) == 8
-    assert dealt.affordable_folds(1.0, 8, judged=10_000) == 2
-    assert dealt.affordable_folds(1.0, 8, judged=ENOUGH_JUDGED // 5) == 5
-    assert dealt.affordable_folds(1.0, 8, judged=10) == 6
-    assert dealt.affordable_folds(3.0, 8, judged=10) == 2
-    assert dealt.affordable_folds(4.0, 8, judged=10_000) == 1
-    assert dealt.affordable_folds(400.0, 8, judged=10) == 1
+    assert dealt.affordable_folds(0.1, 8, judged=10_000, trials=100) == 8
+    assert dealt.affordable_folds(1.0, 8, judged=10_000, trials=100) == 2
+    assert dealt.affordable_folds(1.0, 8, judged=ENOUGH_JUDGED // 5, trials=100) == 5
+    assert dealt.affordable_folds(1.0, 8, judged=10, trials=100) == 6
+    assert dealt.affordable_folds(3.0, 8, judged=10, trials=100) == 2
+    assert dealt.affordable_folds(4.0, 8, judged=10_000, trials=100) == 1
+    assert dealt.affordable_folds(400.0, 8, judged=10, trials=100) == 1
+    assert dealt.affordable_folds(2.0, 8, judged=10, trials=100) == 3
+    assert dealt.affordable_folds(2.0, 8, judged=10, trials=6) == 6  # no more candidates than that will come
 
 
 def test_no_fit_takes_longer_than_one_on_all_rows_may_afterwards() -> None:
