@@ -369,6 +369,6 @@ def start_host(algorithms: Sequence[str] | None, task: str) -> None:
         That will be fitted; None where the plan decides.
     task : {"auto", "classification", "regression", "time_series"}
     """
-    if algorithms is None:
-        algorithms = available(task) if task == FORECASTING else trainable()
-    _host(modules_of(algorithms, task))
+    there = available(task) if task == FORECASTING else trainable()
+    with suppress(OSError):  # no process, no disk: told where one is needed
+        _host(modules_of([name for name in there if algorithms is None or name in algorithms], task))

@@ -16,7 +16,7 @@ import pytest
 from mt_assets.trainer.search.candidate import Candidate, FoldResult
 from mt_assets.trainer.search.study import StudyResult, run_search
 from mt_assets.trainer.search.tasks import Failure, Job, Task
-from mt_assets.trainer.search.workers import Lost, WorkerPool
+from mt_assets.trainer.search.workers import Lost, WorkerPool, end_host, start_host
 
 
 def outcome(study: StudyResult) -> list[dict[str, Any]]:
@@ -87,6 +87,19 @@ def test_nothing_is_left_of_a_search(tmp_path: Path, make_work: Any, mixed: pd.D
     assert not list(tmp_path.glob(".unfinished-*"))
     run_search(*work.planned(n_trials=4).arguments, folder=tmp_path)
     assert host_alone() == host
+
+
+def test_a_search_takes_the_process_that_was_started_for_it(
+    tmp_path: Path, make_work: Any, mixed: pd.DataFrame
+) -> None:
+    end_host()
+    start_host(("lightgbm", "prophet"), "classification")  # who forecasts is no candidate here
+    host = host_alone()
+    run_search(*make_work(mixed, ("lightgbm",), n_trials=1).arguments, folder=tmp_path)
+    assert host_alone() == host
+    words = psutil.Process(host).cmdline()
+    assert "lightgbm" in words
+    assert "prophet" not in words
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
