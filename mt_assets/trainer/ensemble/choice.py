@@ -102,14 +102,9 @@ def with_ensemble(
         reason = f"An ensemble does not beat the best single candidate: {figures}."
         return best.model_copy(update={"decisions": (_told(False, "ensemble.not_better", reason, evidence),)})
     members, kept = _members(contenders, weights, plan.task, seconds)
+    slow = int(((wanted > 0) & (weights == 0)).sum())
     reason = f"It beats the best single candidate out of fold: {figures}."
-    if slow := int(((wanted > 0) & (weights == 0)).sum()):
-        reason += f" There is no time to fit and to predict with {slow} more of its members, which are left out."
-    if kept:
-        reason += (
-            f" There is time to fit {sum(member.refit for member in members)} of its {len(members)} members once on all"
-            f" learning rows, and {kept} keep the models of {len(of_best.fold_keys)} of the folds."
-        )
+    reason += _told_of_time(members, slow, kept, len(of_best.fold_keys))
     std = float(scores.std()) if len(scores) > 1 else None
     return best.model_copy(
         update={
@@ -168,6 +163,19 @@ def _shortlist(study: StudyResult, best: TrialRecord, most: int) -> list[TrialRe
 
 def _seconds_to(deadline: float | None) -> float | None:
     return None if deadline is None else max(deadline - time.monotonic(), QUICK_FINAL)
+
+
+def _told_of_time(members: Sequence[Member], slow: int, kept: int, folds: int) -> str:
+    """What there was no time for: so many members, and so many more to be fitted on all rows."""
+    told = (
+        f" There is no time to fit and to predict with {slow} more of its members, which are left out." if slow else ""
+    )
+    if kept:
+        told += (
+            f" There is time to fit {sum(member.refit for member in members)} of its {len(members)} members once on all"
+            f" learning rows, and {kept} keep the models of {folds} of the folds."
+        )
+    return told
 
 
 def _affordable_seconds(seconds: float | None, best: TrialRecord, cache: FoldCache, cost: FinalCost) -> float | None:
