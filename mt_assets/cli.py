@@ -67,9 +67,8 @@ def train(
 
     from mt_assets.trainer.search.workers import start_host
 
-    start_host(
-        training_spec.algorithms, training_spec.model_type
-    )  # imports beside our own, and beside reading the data
+    # It imports beside our own imports, and beside reading the data.
+    start_host(training_spec.algorithms, training_spec.model_type)
 
     from mt_assets.console import narrated, show_missed_gates, show_result
     from mt_assets.resources.narrator import began

@@ -65,21 +65,18 @@ def with_ensemble(
     y, parts = _judged(of_best, table, profile, splits)
     shape = (len(y), len(profile.target.classes)) if profile.target.classes else (len(y),)
     most, rounds = affordable(goal, shape, plan.ensemble_rounds)
-    shortlist, cache, cost = (
-        _shortlist(study, of_best, most),
-        FoldCache(folder / FOLDS_FOLDER),
-        FinalCost.of(plan, splits),
-    )
-    seconds = _seconds_to(deadline)
-    affordable_seconds = _affordable_seconds(seconds, of_best, cache, cost)
-    contenders = _contenders(shortlist, cache, cost, affordable_seconds)
+    cache, cost, alone_seconds = FoldCache(folder / FOLDS_FOLDER), FinalCost.of(plan, splits), QUICK_FINAL
+    if folds := _results(of_best, cache):  # without an ensemble it is fitted once more, however long that takes
+        alone_seconds = max(QUICK_FINAL, cost.single(folds))
+    shortlist = _shortlist(study, of_best, most)
+    contenders = _contenders(shortlist, cache, cost, _seconds_to(deadline, alone_seconds))
     predictions = [each.prediction for each in contenders]
     if len(contenders) < 2:
         told = _told(False, "ensemble.alone", "There is one candidate to choose from.", {})
         return best.model_copy(update={"decisions": (told,)})
     judge = Judge(y, predictions, goal, parts)
     wanted = select(judge, rounds)
-    weights = within(wanted, np.array([each.cost for each in contenders]), affordable_seconds)
+    weights = within(wanted, np.array([each.cost for each in contenders]), _seconds_to(deadline, alone_seconds))
     ours, scores = standing(goal, y, blend(predictions, weights), parts)
     # One round of the selection picks the best single candidate.
     fair, alone = (
@@ -101,7 +98,7 @@ def with_ensemble(
     if int((weights > 0).sum()) < 2 or not (goal.better(ours, single) and goal.better(fair, alone)):
         reason = f"An ensemble does not beat the best single candidate: {figures}."
         return best.model_copy(update={"decisions": (_told(False, "ensemble.not_better", reason, evidence),)})
-    members, kept = _members(contenders, weights, plan.task, seconds)
+    members, kept = _members(contenders, weights, plan.task, _seconds_to(deadline))
     slow = int(((wanted > 0) & (weights == 0)).sum())
     reason = f"It beats the best single candidate out of fold: {figures}."
     reason += _told_of_time(members, slow, kept, len(of_best.fold_keys))
@@ -161,28 +158,21 @@ def _shortlist(study: StudyResult, best: TrialRecord, most: int) -> list[TrialRe
     return [trial for trial in order if trial.number in chosen]
 
 
-def _seconds_to(deadline: float | None) -> float | None:
-    return None if deadline is None else max(deadline - time.monotonic(), QUICK_FINAL)
+def _seconds_to(deadline: float | None, least: float = QUICK_FINAL) -> float | None:
+    return None if deadline is None else max(deadline - time.monotonic(), least)
 
 
 def _told_of_time(members: Sequence[Member], slow: int, kept: int, folds: int) -> str:
     """What there was no time for: so many members, and so many more to be fitted on all rows."""
-    told = (
-        f" There is no time to fit and to predict with {slow} more of its members, which are left out." if slow else ""
-    )
+    told = ""
+    if slow:
+        told += f" There is no time to fit and to predict with {slow} more of its members, which are left out."
     if kept:
         told += (
             f" There is time to fit {sum(member.refit for member in members)} of its {len(members)} members once on all"
             f" learning rows, and {kept} keep the models of {folds} of the folds."
         )
     return told
-
-
-def _affordable_seconds(seconds: float | None, best: TrialRecord, cache: FoldCache, cost: FinalCost) -> float | None:
-    """What an ensemble may take: the time that there is, and as long as the best candidate alone, which is fitted once
-    more where there is no ensemble."""
-    folds = _results(best, cache)
-    return seconds if seconds is None or folds is None else max(seconds, cost.single(folds))
 
 
 def _results(trial: TrialRecord, cache: FoldCache) -> list[FoldResult] | None:
