@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from functools import cache, partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -13,7 +11,7 @@ import numpy as np
 
 from mt_assets.trainer.errors import StoreError
 from mt_assets.trainer.model import TrainedModel, library_versions
-from mt_assets.trainer.search.workers import fresh_process, how_ended, pickled
+from mt_assets.trainer.search.workers import end_process, fresh_process, how_ended, pickled
 
 TOLERANCE: Final = 1e-6
 """Relative, and absolute for probabilities: another number of BLAS threads adds in another order."""
@@ -26,17 +24,16 @@ libraries have to be imported first."""
 
 def check_elsewhere(folder: Path) -> dict[str, Any]:
     """The verdict of a fresh process on the model in a folder, see `check`."""
-    process, connection = fresh_process(pickled(partial(_tell, folder)))
-    with connection:
-        try:
-            if connection.poll(_PATIENCE_S):
-                verdict: dict[str, Any] = connection.recv()
-                return verdict
-            message = f"A fresh process did not read the model within {_PATIENCE_S:.0f} s."
-        except (EOFError, ConnectionError):
-            message = f"A fresh process could not read the model: it {how_ended(process)}."
-        with suppress(ProcessLookupError):
-            os.kill(process, 9)
+    process, connection = fresh_process(pickled(partial(_tell, folder.absolute())))
+    try:
+        if connection.poll(_PATIENCE_S):
+            verdict: dict[str, Any] = connection.recv()
+            return verdict
+        message = f"A fresh process did not read the model within {_PATIENCE_S:.0f} s."
+    except (EOFError, ConnectionError):
+        message = f"A fresh process could not read the model: it {how_ended(process)}."
+    finally:
+        end_process(process, connection)
     return {"passed": False, "message": message}
 
 

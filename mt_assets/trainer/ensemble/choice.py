@@ -25,7 +25,7 @@ from mt_assets.trainer.evaluation.goal import Goal, Standing
 from mt_assets.trainer.evaluation.predictions import FoldPrediction, fold_truth
 from mt_assets.trainer.planning.decision import Decision
 from mt_assets.trainer.planning.plan import TrainingPlan
-from mt_assets.trainer.search.candidate import FoldCache, FoldResult
+from mt_assets.trainer.search.candidate import FoldCache
 from mt_assets.trainer.search.final_cost import FinalCost
 from mt_assets.trainer.search.result import BestParams, Member, StudyResult, TrialRecord
 from mt_assets.trainer.search.selection import FOLDS_FOLDER, fold_predictions, ranked
@@ -65,18 +65,15 @@ def with_ensemble(
     y, parts = _judged(of_best, table, profile, splits)
     shape = (len(y), len(profile.target.classes)) if profile.target.classes else (len(y),)
     most, rounds = affordable(goal, shape, plan.ensemble_rounds)
-    cache, cost, alone_seconds = FoldCache(folder / FOLDS_FOLDER), FinalCost.of(plan, splits), QUICK_FINAL
-    if folds := _results(of_best, cache):  # without an ensemble it is fitted once more, however long that takes
-        alone_seconds = max(QUICK_FINAL, cost.single(folds))
-    shortlist = _shortlist(study, of_best, most)
-    contenders = _contenders(shortlist, cache, cost, _seconds_to(deadline, alone_seconds))
+    shortlist, cache = _shortlist(study, of_best, most), FoldCache(folder / FOLDS_FOLDER)
+    contenders = _contenders(shortlist, cache, FinalCost.of(plan, splits), deadline)
     predictions = [each.prediction for each in contenders]
     if len(contenders) < 2:
         told = _told(False, "ensemble.alone", "There is one candidate to choose from.", {})
         return best.model_copy(update={"decisions": (told,)})
     judge = Judge(y, predictions, goal, parts)
     wanted = select(judge, rounds)
-    weights = within(wanted, np.array([each.cost for each in contenders]), _seconds_to(deadline, alone_seconds))
+    weights = within(wanted, np.array([each.cost for each in contenders]), _seconds_to(deadline, contenders[0].alone))
     ours, scores = standing(goal, y, blend(predictions, weights), parts)
     # One round of the selection picks the best single candidate.
     fair, alone = (
@@ -158,8 +155,9 @@ def _shortlist(study: StudyResult, best: TrialRecord, most: int) -> list[TrialRe
     return [trial for trial in order if trial.number in chosen]
 
 
-def _seconds_to(deadline: float | None, least: float = QUICK_FINAL) -> float | None:
-    return None if deadline is None else max(deadline - time.monotonic(), least)
+def _seconds_to(deadline: float | None, alone: float = 0.0) -> float | None:
+    """What is left; for an ensemble at least what the best candidate takes alone, which it would take in any case."""
+    return None if deadline is None else max(deadline - time.monotonic(), QUICK_FINAL, alone)
 
 
 def _told_of_time(members: Sequence[Member], slow: int, kept: int, folds: int) -> str:
@@ -173,12 +171,6 @@ def _told_of_time(members: Sequence[Member], slow: int, kept: int, folds: int) -
             f" learning rows, and {kept} keep the models of {folds} of the folds."
         )
     return told
-
-
-def _results(trial: TrialRecord, cache: FoldCache) -> list[FoldResult] | None:
-    """Of all folds of a trial; None where one is gone."""
-    found = [fold for fold in map(cache.get, trial.fold_keys) if fold is not None]
-    return found if len(found) == len(trial.fold_keys) else None
 
 
 MEMBER_SHARE: Final = 0.5
@@ -210,19 +202,23 @@ class _Contender:
 
 
 def _contenders(
-    trials: Sequence[TrialRecord], cache: FoldCache, cost: FinalCost, seconds: float | None
+    trials: Sequence[TrialRecord], cache: FoldCache, cost: FinalCost, deadline: float | None
 ) -> list[_Contender]:
     """Without those whose files are gone, and those that are too slow for the seconds that there are."""
-    found = []
+    found: list[_Contender] = []
+    seconds = _seconds_to(deadline)
     for trial in trials:
-        folds = _results(trial, cache)
-        if folds is None:
+        folds = [fold for fold in map(cache.get, trial.fold_keys) if fold is not None]
+        if len(folds) < len(trial.fold_keys):
             continue
+        alone = cost.single(folds)
+        if trial is trials[0]:
+            seconds = _seconds_to(deadline, alone)
         needed = cost.member(folds)
         if seconds is None or needed <= MEMBER_SHARE * seconds or trial is trials[0]:
             refit = max(cost.refitted(folds) - needed, 0.0) if cost.better_refitted(len(folds)) else None
             prediction = np.concatenate([fold.prediction for fold in folds])
-            found.append(_Contender(trial, prediction, needed, refit, cost.single(folds)))
+            found.append(_Contender(trial, prediction, needed, refit, alone))
     return found
 
 

@@ -81,8 +81,8 @@ class FinalCost:
         """Of a candidate in an ensemble, at least: the folds' models predict, where they are kept."""
         if self.final_fit == "refit" or any(result.model == TOO_LARGE for result in results):
             return self.refitted(results)
-        predicting, keeping = (sum(getattr(each, of) for each in results) for of in ("predicting", "keeping"))
-        return self._judging(predicting, self._faster) + keeping
+        predicting = sum(result.predicting for result in results)
+        return self._judging(predicting, self._faster) + sum(result.keeping for result in results)
 
     def refitted(self, results: Sequence[FoldResult]) -> float:
         """Of a candidate in an ensemble that is fitted once on all learning rows, while others are."""

@@ -207,9 +207,7 @@ class WorkerPool:
         return Worker(*fresh_process(self._job, self._modules))
 
     def _end(self, worker: Worker) -> None:
-        worker.connection.close()
-        with suppress(ProcessLookupError, PermissionError):
-            os.kill(worker.process, 9)
+        end_process(worker.process, worker.connection)
 
 
 def _own_bytes(process: int) -> int:
@@ -317,7 +315,7 @@ def fresh_process(serve: bytes, modules: Sequence[str] = ()) -> tuple[int, Conne
     int
         Its number.
     Connection
-        The other end of the one that it answers on; it is to be ended once this is closed.
+        The other end of the one that it answers on; see `end_process`.
 
     Raises
     ------
@@ -332,6 +330,13 @@ def fresh_process(serve: bytes, modules: Sequence[str] = ()) -> tuple[int, Conne
     with suppress(ConnectionError):
         connection.send_bytes(serve)
     return process, connection
+
+
+def end_process(process: int, connection: Connection) -> None:
+    """End one of them, in whatever it is doing."""
+    connection.close()
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(process, 9)
 
 
 def how_ended(process: int) -> str:
