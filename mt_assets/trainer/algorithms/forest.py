@@ -34,6 +34,7 @@ class Forest(Algorithm):
     tasks: ClassVar[frozenset[str]] = frozenset({"classification", "regression"})
     encoding = "ordinal"
     gradual = True
+    averages = True
     draws: ClassVar[bool] = True
     classifier: ClassVar[type]
     regressor: ClassVar[type]

@@ -19,7 +19,7 @@ from mt_assets.trainer.features.preprocessor import TablePreprocessor, rows_dige
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.search.candidate import Candidate, FoldCache, FoldResult
 from mt_assets.trainer.search.fold_fits import Fitted, FoldFits, scratch_folder
-from mt_assets.trainer.search.fold_models import TOO_LARGE, FoldModel, FoldModels
+from mt_assets.trainer.search.fold_models import REFITTED, FoldModel, FoldModels
 from mt_assets.trainer.search.result import BestParams, FoldRows, Member
 from mt_assets.trainer.search.selection import FOLDS_FOLDER
 
@@ -77,7 +77,7 @@ def assemble(
     """Gather the fitted models of the members.
 
     A member gives the models of all folds, each with the same share of its weight; a fold model that is not there any
-    more, or not as it was stored, is fitted again. One with models that are too large to be kept, and each that is to
+    more, or not as it was stored, is fitted again. One with models that are not kept (`REFITTED`), and each that is to
     be refitted, is fitted on all learning rows.
 
     Parameters
@@ -105,13 +105,13 @@ def assemble(
 
 
 def _fold_models(fits: FoldFits, member: Member) -> list[tuple[FoldResult, FoldModel]]:
-    """Results and models of all folds; empty where one is too large."""
+    """Results and models of all folds; empty where one is not kept at all."""
     candidate = Candidate(member.algorithm, member.searched)
     found: list[tuple[FoldResult, FoldModel]] = []
     for fold, key in enumerate(member.fold_keys):
         result = fits.cache.get(key) or fits.run(candidate, fold)
-        model = None if result.model == TOO_LARGE else fits.models.get(result)
-        if model is None and result.model != TOO_LARGE:
+        model = None if result.model == REFITTED else fits.models.get(result)
+        if model is None and result.model != REFITTED:
             fits.cache.drop(result.key)
             result = fits.run(candidate, fold)
             model = fits.models.get(result)

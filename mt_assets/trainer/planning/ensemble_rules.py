@@ -122,8 +122,8 @@ FINAL_FIT = RuleTable(
             lambda f: f.time_limited and f.folds <= MOST_FOLDS,
             "by_time",
             "Time is limited: where it is enough for trials on four folds or more, each member of an ensemble keeps its"
-            " fold models, averaged; where it is not, members are fitted once on all learning rows as long as there is"
-            " time, and the others keep what they have.",
+            " fold models, averaged, but for forests; where it is not, members are fitted once on all learning rows as"
+            " long as there is time, and the others keep what they have.",
             "validationStrategy.folds",
             ("strategy", "folds", "time_budget", "search_timeout"),
         ),
@@ -150,7 +150,8 @@ FINAL_FIT = RuleTable(
             always,
             "bag",
             "Each member of an ensemble keeps its {facts.folds} fold models, averaged: they are the ones that were"
-            " judged, each stopped early on rows of its own.",
+            " judged, each stopped early on rows of its own. Forests, averages by themselves, are fitted once on all"
+            " learning rows.",
             "validationStrategy.folds",
             ("strategy", "folds"),
         ),

@@ -18,7 +18,7 @@ from mt_assets.trainer.planning.ensemble_rules import LEAST_FOLDS
 from mt_assets.trainer.planning.model_rules import MANY_ROWS
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.search.candidate import FoldResult
-from mt_assets.trainer.search.fold_models import TOO_LARGE
+from mt_assets.trainer.search.fold_models import REFITTED
 
 SPEED_UP: Final = 1.5
 """Of a fit by its second thread, at least."""
@@ -78,11 +78,12 @@ class FinalCost:
         return self.final_fit == "refit" or (self.final_fit == "by_time" and folds < LEAST_FOLDS)
 
     def member(self, results: Sequence[FoldResult]) -> float:
-        """Of a candidate in an ensemble, at least: the folds' models predict, where they are kept."""
-        if self.final_fit == "refit" or any(result.model == TOO_LARGE for result in results):
+        """Of a candidate in an ensemble, at least: the folds' models predict, where they are kept; such as take long to
+        keep, forests, never are."""
+        if self.final_fit == "refit" or any(result.model == REFITTED for result in results):
             return self.refitted(results)
         predicting = sum(result.predicting for result in results)
-        return self._judging(predicting, self._faster) + sum(result.keeping for result in results)
+        return self._judging(predicting, self._faster)
 
     def refitted(self, results: Sequence[FoldResult]) -> float:
         """Of a candidate in an ensemble that is fitted once on all learning rows, while others are."""

@@ -361,7 +361,8 @@ class FoldFits:
             preprocessor=data.preprocessor,
             loss=fitted.report.loss,
             curve=fitted.report.curve,
-            model=self.models.put(key, fitted) if fold >= 0 and not given_up else "",  # of a sample none is wanted
+            # Of a sample none is wanted.
+            model=self.models.put(key, fitted, averages=learner.averages) if fold >= 0 and not given_up else "",
         )
         self.cache.put(result)
         if checkpoint is not None:

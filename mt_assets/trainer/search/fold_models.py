@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from mt_assets.trainer.search.fold_fits import Fitted
 
 MODEL_BYTES: Final = 16 * 1024**2
-"""Of one fold's estimator, what is kept. Boosters and linear models stay far below it. Forests on tens of thousands of
-rows are larger, but they are averages of many trees already: fitted once on all rows they are as good as a bag."""
+"""Of one fold's estimator, what is kept. Boosters and linear models stay far below it."""
 
 FOLDER_BYTES: Final = 4 * 1024**3
 """Of all models that a search keeps; beyond it the oldest go. A missing one that is wanted is fitted again."""
 
-TOO_LARGE: Final = "too large"
-"""Stands for the digest of an estimator that is not kept for its size."""
+REFITTED: Final = "refitted"
+"""Stands for the digest of an estimator that is not kept, since a member of an ensemble is fitted once on all learning
+rows in place of it: one that is too large, or an average already (`Algorithm.averages`)."""
 
 _TREE_SECONDS, _NODE_SECONDS = 8e-3, 2e-6
 """See `keeping_seconds`: 80 trees of 30,000 nodes took 6.4 s in the whole (`bike_hourly`), 1,600 of 200 nodes, of two
@@ -105,15 +105,25 @@ class FoldModels:
             write_atomic(self.folder / f"{digest}{_PREPROCESSOR}", content.getvalue())
         return digest
 
-    def put(self, key: str, fitted: Fitted) -> str:
-        """Store what was fitted for the fold result `key`; its digest, `TOO_LARGE`, or "" if none are kept."""
+    def put(self, key: str, fitted: Fitted, *, averages: bool = False) -> str:
+        """Store what was fitted for the fold result `key`; its digest, `REFITTED`, or "" if none are kept.
+
+        Parameters
+        ----------
+        key : str
+        fitted : Fitted
+        averages : bool
+            That of the algorithm.
+        """
         if not self.keep:
             return ""
+        if averages:
+            return REFITTED
         content = _Bounded(self._most)
         try:
             joblib.dump((fitted.estimator, tuple(int(code) for code in fitted.present)), content)
         except _TooLargeError:
-            return TOO_LARGE
+            return REFITTED
         self._make_room(len(content.getvalue()))
         write_atomic(self.folder / f"{key}{_ESTIMATOR}", content.getvalue())
         return sha256(content.getvalue()).hexdigest()

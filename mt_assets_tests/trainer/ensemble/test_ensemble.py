@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import skops.io
 from sklearn.datasets import load_diabetes, load_wine
+from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
 
 from mt_assets.spec_reading import parse_spec
@@ -34,7 +35,7 @@ from mt_assets.trainer.model import TRUSTED_TYPES, TrainedModel
 from mt_assets.trainer.planning.plan import TrainingPlan, make_plan
 from mt_assets.trainer.search.candidate import FoldCache
 from mt_assets.trainer.search.fold_fits import Fitted
-from mt_assets.trainer.search.fold_models import TOO_LARGE, FoldModels
+from mt_assets.trainer.search.fold_models import REFITTED, FoldModels
 from mt_assets.trainer.search.result import BestParams, StudyResult
 from mt_assets.trainer.search.study import run_search, select_best
 from mt_assets.trainer.training import check_loads_elsewhere, learning_curve, train_final
@@ -350,12 +351,26 @@ def test_a_model_too_large_to_keep_is_fitted_once(tmp_path: Path) -> None:
     for key in large.fold_keys:
         result = cache.get(key)
         assert result is not None
-        cache.put(replace(result, model=TOO_LARGE))
+        cache.put(replace(result, model=REFITTED))
     trained = training.final()
     parts = trained.model.estimators
     assert len(parts) == 4 * (len(training.best.ensemble) - 1) + 1
     assert sum(part.weight for part in parts) == pytest.approx(1)
     assert check_fit_rows(training.splits, trained=trained).passed
+
+
+def test_forests_are_fitted_once_and_their_fold_models_not_written(tmp_path: Path) -> None:
+    training = search(customers(), tmp_path, ["logistic_regression", "extra_trees", "knn"])
+    members = training.best.ensemble
+    forests = [member for member in members if member.algorithm == "extra_trees"]
+    assert 0 < len(forests) < len(members)
+    trained = training.final()
+    kinds = [type(part.estimator) for part in trained.model.estimators]
+    assert kinds.count(ExtraTreesClassifier) == len(forests)
+    assert len(kinds) == len(forests) + 4 * (len(members) - len(forests))
+    assert check_fit_rows(training.splits, trained=trained).passed
+    written = {path.stem for path in tmp_path.rglob("*.model")}
+    assert written and written.isdisjoint(key for member in forests for key in member.fold_keys)
 
 
 def test_members_that_were_judged_on_one_fold_give_the_model_of_it(tmp_path: Path) -> None:
@@ -378,7 +393,7 @@ def test_members_that_were_judged_on_one_fold_give_the_model_of_it(tmp_path: Pat
 def test_a_model_is_kept_up_to_a_size(tmp_path: Path, most: int, kept: bool) -> None:
     models = FoldModels(tmp_path, keep=True, most=most)
     fitted = Fitted(LogisticRegression().fit([[0], [1]], [0, 1]), np.arange(2), FitReport())
-    assert (models.put("key", fitted) != TOO_LARGE) == kept
+    assert (models.put("key", fitted) != REFITTED) == kept
     assert (tmp_path / "key.model").exists() == kept
 
 

@@ -14,7 +14,7 @@ from mt_assets.trainer.clock import QUICK_FINAL
 from mt_assets.trainer.evaluation.goal import Goal
 from mt_assets.trainer.search.candidate import Candidate, CandidateResult, FoldResult
 from mt_assets.trainer.search.final_cost import AROUND, EFFICIENCY, SPEED_UP, FinalCost
-from mt_assets.trainer.search.fold_models import TOO_LARGE, keeping_seconds
+from mt_assets.trainer.search.fold_models import REFITTED, keeping_seconds
 from mt_assets.trainer.search.time_shares import (
     ANSWERING,
     ENOUGH_JUDGED,
@@ -137,14 +137,14 @@ def test_a_member_predicts_with_the_models_of_its_folds_or_is_fitted_again() -> 
     judging = AROUND - 1 + 1 / faster
     assert cost(at_once=2).member(folds) == pytest.approx(judging * 2.0 * 0.5)
     assert cost(at_once=2).refitted(folds) == pytest.approx(3.0 * 4 / 3 / faster + judging * 1.0 * 0.5)
-    assert cost().member([fold(3.0, 1.0), fold(5.0, 1.0, model=TOO_LARGE)]) == pytest.approx(again)
+    assert cost().member([fold(3.0, 1.0), fold(5.0, 1.0, model=REFITTED)]) == pytest.approx(again)
     assert cost(threads=2).single(folds) == pytest.approx(3.0 * 4 / 3 / SPEED_UP + AROUND * 1.0 * 0.5)
 
 
 def test_forests_cost_what_it_takes_to_keep_them() -> None:
     folds = [fold(3.0), fold(5.0)]
-    large = [replace(each, keeping=6.0) for each in folds]
-    assert cost().member(large) - cost().member(folds) == pytest.approx(2 * 6.0)
+    large = [replace(each, keeping=6.0, model=REFITTED) for each in folds]
+    assert cost().member(large) == cost().refitted(large)
     for of in ("single", "refitted"):
         difference = getattr(cost(at_once=2), of)(large) - getattr(cost(at_once=2), of)(folds)
         assert difference == pytest.approx(6.0 * 4 / 3)
