@@ -18,6 +18,7 @@ from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
 from mt_assets.trainer.algorithms.algorithm import Encoding
+from mt_assets.trainer.algorithms.forest import keeping_seconds
 from mt_assets.trainer.algorithms.pipeline import encoding_of
 from mt_assets.trainer.algorithms.registry import algorithm
 from mt_assets.trainer.checks import Check
@@ -35,7 +36,6 @@ from mt_assets.trainer.model import ModelFacts, TabularModel, TrainedModel, libr
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.search.final_cost import judged_rows, members_at_once
 from mt_assets.trainer.search.fold_fits import Fitted, fit_estimator, fit_setting
-from mt_assets.trainer.search.fold_models import keeping_seconds
 from mt_assets.trainer.search.result import BestParams, FoldRows, Member, StudyResult
 from mt_assets.trainer.store.record import Record
 

@@ -43,9 +43,11 @@ def with_ensemble(
 ) -> BestParams:
     """The choice with an ensemble of the search's candidates, where the plan wants one and it is better.
 
-    It is kept only when it beats the best single candidate out of fold, and does so as well when both, weights and
-    best single candidate, are selected for each fold on the other folds: what was selected on a row looks too good on
-    it.
+    It is kept only when it beats the best single candidate out of fold, and does so as well halfway between that and
+    what comes out when both, weights and best single candidate, are selected for each fold on the other folds: what was
+    selected on a row looks too good on it, and what was selected on fewer rows is not as good. (By the latter alone it
+    is chance that decides: on 17 tables, of the ensembles that were given up by some folds no fewer were better on the
+    others than of those that were kept.)
 
     Parameters
     ----------
@@ -88,16 +90,13 @@ def with_ensemble(
         "ensemble_cross_fitted": fair.score,
         "single_cross_fitted": alone.score,
     }
-    figures = (
-        f"{plan.metric} {ours.score:.4g} against {best.score:.4g}, and {fair.score:.4g} against {alone.score:.4g} where"
-        " both are selected on other folds than those that they are scored on"
-    )
-    if int((weights > 0).sum()) < 2 or not (goal.better(ours, single) and goal.better(fair, alone)):
-        reason = f"An ensemble does not beat the best single candidate: {figures}."
+    better = goal.better(ours, single) and goal.better(_halfway(ours, fair), _halfway(single, alone))
+    if int((weights > 0).sum()) < 2 or not better:
+        reason = f"An ensemble does not beat the best single candidate: {_figures(evidence)}."
         return best.model_copy(update={"decisions": (_told(False, "ensemble.not_better", reason, evidence),)})
     members, kept = _members(contenders, weights, plan.task, _seconds_to(deadline))
     slow = int(((wanted > 0) & (weights == 0)).sum())
-    reason = f"It beats the best single candidate out of fold: {figures}."
+    reason = f"It beats the best single candidate out of fold: {_figures(evidence)}."
     reason += _told_of_time(members, slow, kept, len(of_best.fold_keys))
     std = float(scores.std()) if len(scores) > 1 else None
     return best.model_copy(
@@ -158,6 +157,19 @@ def _shortlist(study: StudyResult, best: TrialRecord, most: int) -> list[TrialRe
 def _seconds_to(deadline: float | None, alone: float = 0.0) -> float | None:
     """What is left; for an ensemble at least what the best candidate takes alone, which it would take in any case."""
     return None if deadline is None else max(deadline - time.monotonic(), QUICK_FINAL, alone)
+
+
+def _halfway(one: Standing, other: Standing) -> Standing:
+    return Standing((one.score + other.score) / 2, max(one.violation, other.violation), one.threshold)
+
+
+def _figures(evidence: dict[str, Any]) -> str:
+    """What the verdict rests on, in words."""
+    return (
+        "{metric} {ensemble:.4g} against {single:.4g}, and {ensemble_cross_fitted:.4g} against"
+        " {single_cross_fitted:.4g} where both are selected on other folds than those that they are scored on; halfway"
+        " counts"
+    ).format_map(evidence)
 
 
 def _told_of_time(members: Sequence[Member], slow: int, kept: int, folds: int) -> str:

@@ -9,10 +9,13 @@ from collections.abc import Callable
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.cm import ScalarMappable
+    from PIL.Image import Image as Picture
 
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#8A4F9E"
 """Okabe and Ito's palette (2008), told apart with any colour vision; the purple is darkened for text on white."""
@@ -139,21 +142,28 @@ class Sheet:
 
     def png(self, budget: int = SMALL_BYTES) -> bytes:
         """The figure as PNG; a small one with as many colours as fit the budget in bytes."""
-        out = BytesIO()
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from PIL import Image
+
+        self.figure.set_dpi(SMALL_DPI if self.small else FULL_DPI)
+        canvas = FigureCanvasAgg(self.figure)
         with warnings.catch_warnings():
             # A label may hold characters that the font lacks: a box is drawn, and that is fine.
             warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
             warnings.filterwarnings("ignore", message="Matplotlib currently does not support", category=UserWarning)
-            dpi = SMALL_DPI if self.small else FULL_DPI
-            self.figure.savefig(out, format="png", dpi=dpi, metadata={"Software": None})
-        return _palette(out.getvalue(), budget) if self.small else out.getvalue()
+            canvas.draw()  # `savefig` would draw twice, once for the layout alone
+        picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+        if self.small:
+            return _palette(picture, budget)
+        out = BytesIO()
+        picture.save(out, format="PNG")
+        return out.getvalue()
 
 
-def _palette(png: bytes, budget: int) -> bytes:
-    """Reduce the colours, then the size, until the file fits."""
+def _palette(picture: "Picture", budget: int) -> bytes:
+    """A PNG with fewer colours, and then smaller, until it fits."""
     from PIL import Image
 
-    picture = Image.open(BytesIO(png)).convert("RGB")
     for scale in (1.0, 0.8, 0.6, 0.4):
         size = (round(picture.width * scale), round(picture.height * scale))
         smaller = picture if scale == 1.0 else picture.resize(size, Image.Resampling.LANCZOS)

@@ -20,6 +20,7 @@ from sklearn.base import clone
 
 from mt_assets.trainer.algorithms.algorithm import Algorithm, Encoding, FitReport, FitSetting, Params
 from mt_assets.trainer.algorithms.checkpoint import SUFFIX, Checkpoint
+from mt_assets.trainer.algorithms.forest import keeping_seconds
 from mt_assets.trainer.algorithms.log_target import LogTarget, log_values
 from mt_assets.trainer.algorithms.pipeline import LOG_TARGET, encoding_of, own_params
 from mt_assets.trainer.algorithms.progress import is_lost
@@ -36,7 +37,7 @@ from mt_assets.trainer.memory import give_back
 from mt_assets.trainer.planning.plan import TrainingPlan
 from mt_assets.trainer.planning.search_space import search_space
 from mt_assets.trainer.search.candidate import CUT, LOST, Candidate, FoldCache, FoldResult, code_digest, content_key
-from mt_assets.trainer.search.fold_models import FoldModels, keeping_seconds
+from mt_assets.trainer.search.fold_models import FoldModels
 from mt_assets.trainer.search.ladder import rungs_of
 from mt_assets.trainer.search.memory import fit_bytes
 from mt_assets.trainer.store.atomic import UNFINISHED

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Final
 import joblib
 import numpy as np
 
-from mt_assets.trainer.algorithms.log_target import LogTarget
 from mt_assets.trainer.features.preprocessor import TablePreprocessor
 from mt_assets.trainer.search.candidate import FoldResult
 from mt_assets.trainer.store.atomic import write_atomic
@@ -36,21 +35,7 @@ REFITTED: Final = "refitted"
 """Stands for the digest of an estimator that is not kept, since a member of an ensemble is fitted once on all learning
 rows in place of it: one that is too large, or an average already (`Algorithm.averages`)."""
 
-_TREE_SECONDS, _NODE_SECONDS = 8e-3, 2e-6
-"""See `keeping_seconds`: 80 trees of 30,000 nodes took 6.4 s in the whole (`bike_hourly`), 1,600 of 200 nodes, of two
-forests on eight folds, 15 s (`german_credit`)."""
-
 _ESTIMATOR, _PREPROCESSOR = ".model", ".preprocessor"
-
-
-def keeping_seconds(estimator: Any) -> float:
-    """How many seconds more than usual it takes to store a fitted model, to prove it elsewhere and to track it.
-
-    Only those with forests take more: skops writes their trees one by one, and reads them to prove them.
-    """
-    inner = estimator.estimator_ if isinstance(estimator, LogTarget) else estimator
-    trees = [tree.tree_.node_count for tree in getattr(inner, "estimators_", ()) if hasattr(tree, "tree_")]
-    return _TREE_SECONDS * len(trees) + _NODE_SECONDS * sum(trees)
 
 
 @dataclass(frozen=True, eq=False)

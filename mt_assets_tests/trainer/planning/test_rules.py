@@ -94,6 +94,7 @@ CASES = {
     "trials.asked": (search(nTrials=50), {}, 50),
     "trials.quick": ({"scenario": "quick"}, {}, 20),
     "trials.production": ({"scenario": "production"}, {}, 100),
+    "trials.time": ({"options": {"timeBudget": 60}}, {"rows": 200}, 100),
     "trials.size": ({}, {"rows": 10_000}, 40),
     "sampler.disabled": (search(enabled=False, sampler="qmc"), {}, "none"),
     "sampler.asked": (search(sampler="random"), {}, "random"),

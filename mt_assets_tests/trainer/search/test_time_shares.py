@@ -9,12 +9,13 @@ import pytest
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.linear_model import Ridge
 
+from mt_assets.trainer.algorithms.forest import keeping_seconds
 from mt_assets.trainer.algorithms.log_target import LogTarget
 from mt_assets.trainer.clock import QUICK_FINAL
 from mt_assets.trainer.evaluation.goal import Goal
 from mt_assets.trainer.search.candidate import Candidate, CandidateResult, FoldResult
 from mt_assets.trainer.search.final_cost import AROUND, EFFICIENCY, SPEED_UP, FinalCost
-from mt_assets.trainer.search.fold_models import REFITTED, keeping_seconds
+from mt_assets.trainer.search.fold_models import REFITTED
 from mt_assets.trainer.search.time_shares import (
     ANSWERING,
     ENOUGH_JUDGED,
