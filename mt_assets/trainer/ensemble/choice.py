@@ -185,8 +185,10 @@ def _told_of_time(members: Sequence[Member], slow: int, kept: int, folds: int) -
     return told
 
 
-MEMBER_SHARE: Final = 0.5
-"""Of the time for an ensemble, that one member may take at most; the best candidate may take all."""
+MEMBER_SHARE: Final = 0.75
+"""Of the time for an ensemble, that one member may take at most; the best candidate may take all. Of half of it 100
+extra trees on 5,000 rows took more, which on `wine_quality`, where a quarter of the rows repeat others, are worth more
+than all else (log-loss .77 and not .90)."""
 
 
 @dataclass(frozen=True, eq=False)

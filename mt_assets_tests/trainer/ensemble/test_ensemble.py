@@ -300,6 +300,20 @@ def test_models_of_others_are_deleted_and_those_of_members_stay(tmp_path: Path) 
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.model")} == kept
 
 
+@pytest.mark.parametrize(("rows", "seed"), [(150, 3), (250, 2), (250, 3)])
+def test_an_ensemble_is_kept_where_it_is_better_halfway_to_other_folds(rows: int, seed: int, tmp_path: Path) -> None:
+    """With a quarter of the labels at random, weights that were selected on other folds are worse than the best
+    candidate; an ensemble that gains more where they were selected is kept nevertheless."""
+    frame = customers(rows)
+    other = frame["target"].map({"yes": "no", "no": "yes"})
+    noisy = frame.assign(target=frame["target"].mask(np.random.default_rng(seed).random(rows) < 0.25, other))
+    best = search(noisy, tmp_path, ALGORITHMS).best
+    [told] = best.decisions
+    gains = [told.evidence[f"ensemble{of}"] - told.evidence[f"single{of}"] for of in ("", "_cross_fitted")]
+    assert gains[1] < 0
+    assert told.value == bool(best.ensemble) == (gains[0] > 0 and sum(gains) > 0)
+
+
 def test_few_folds_fit_each_member_once_on_everything(tmp_path: Path) -> None:
     training = search(customers(), tmp_path, ALGORITHMS, validationStrategy={"type": "kfold", "folds": 3})
     assert training.plan.final_fit == "refit"
