@@ -233,7 +233,7 @@ def test_a_process_that_computes_in_a_library_ends_within_its_grace(tmp_path: Pa
 def test_a_run_that_is_told_to_end_ends_as_documented_and_goes_on(
     tmp_path: Path, home: Path, write_spec: Any, customers: Any, at_home: Callable[[Path], Any], essence: Essence
 ) -> None:
-    keys = {"hyperparameterSearch": {"nTrials": 25, "pruner": "none"}}
+    keys = {"hyperparameterSearch": {"nTrials": 60, "pruner": "none"}}
     spec, told = write_spec(tmp_path / "churn", customers(), **keys), tmp_path / "told.txt"
     with started(spec, told, "--output", str(tmp_path / "result.json")) as process:
         wait_for("\n  trial ", told, process)

@@ -47,6 +47,8 @@ def test_new_data_begins_with_what_was_best_on_the_data_before(
         known = [(trial.algorithm, trial.params) for trial in first.trials]
         assert all(each in known for each in handed_over)
 
+        again = study_of(store, train(load_spec(spec(6))))
+        assert again.resumed_trials == 6
         more = study_of(store, train(load_spec(spec(9))))
         assert more.resumed_trials == 6
         assert [trial.params for trial in more.trials[:6]] == [trial.params for trial in second.trials]

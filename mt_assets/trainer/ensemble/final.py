@@ -110,8 +110,10 @@ def _fold_models(fits: FoldFits, member: Member) -> list[tuple[FoldResult, FoldM
     found: list[tuple[FoldResult, FoldModel]] = []
     for fold, key in enumerate(member.fold_keys):
         result = fits.cache.get(key) or fits.run(candidate, fold)
-        model = None if result.model == REFITTED else fits.models.get(result)
-        if model is None and result.model != REFITTED:
+        if result.model == REFITTED:
+            return []
+        model = fits.models.get(result)
+        if model is None:
             fits.cache.drop(result.key)
             result = fits.run(candidate, fold)
             model = fits.models.get(result)
